@@ -1,0 +1,265 @@
+"""What a client may ask of a worker, and what comes back.
+
+Every operation is one frozen dataclass: its fields are the header fields of the REQUEST frame, beside ``id`` (chosen by
+the sender, echoed by the answer) and ``op`` (the class's `op`). Bytes travel in the frame's body. The docstring of
+each operation gives the header fields and the body of its REPLY. A FAILURE frame answers instead when it cannot be done.
+
+Commands change the replicated state. They carry a `Ticket`: the session, a sequence number that rises by one with each
+new command of that session, and the lowest sequence number whose answer the client still waits for. A command sent again
+with the same ticket is not run again: the stored answer is returned.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+INLINE_BYTES = 65_536
+"""Files up to this size ride in the log entry; larger ones are uploaded as blobs first."""
+
+CHUNK_BYTES = 1_048_576
+"""The most bytes of a blob in one frame's body."""
+
+PAGE_ROWS = 1_000
+"""The most rows in one answer; more are asked for with ``after``."""
+
+PREDICT_BYTES = 16 * 1_048_576
+"""The most bytes of inputs in one prediction."""
+
+NAME_CHARACTERS = 1_024
+"""The most characters in the name of a file, model or client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Makes a command exactly-once: the same ticket is never applied twice."""
+
+    session: int
+    sequence: int
+    waiting_from: int
+    """Answers to sequence numbers below this one will not be asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """What to train. Files are ids in the cluster; what is None is fixed by the cluster when the job is created."""
+
+    inputs: int
+    outputs: int
+    test_inputs: int | None = None
+    test_outputs: int | None = None
+    arch: str = "mlp"
+    epochs: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    seed: int = 0
+    shards: int | None = None
+    steps_per_round: int | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictInput:
+    """One piece of a prediction's body, `size_bytes` long.
+
+    ``form`` "image": one image file (PNG, JPEG, ...). ``form`` "array": C-ordered ``uint8`` images; `shape` is [n, height,
+    width] or [n, height, width, channels].
+    """
+
+    form: str
+    size_bytes: int
+    shape: tuple[int, ...] = ()
+
+
+# --- about the cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """-> {"leader", "term", "commit_index", "workers": [row]} as CONTRACT names them. Answered by the leader."""
+
+    op: ClassVar[str] = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """-> {"session": int}. `client` is a name for people, shown in the records (user@host)."""
+
+    op: ClassVar[str] = "session"
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """-> {"records": [{"record", "index", "time", "client", "kind", "summary"}], "last": int}, at most `PAGE_ROWS`.
+
+    Records after number `after`; with `tail` the last so many instead. With `wait_s` and nothing new, the answer waits up to
+    so long for the next record.
+    """
+
+    op: ClassVar[str] = "records"
+    after: int = 0
+    tail: int | None = None
+    wait_s: float = 0.0
+
+
+# --- files
+
+
+@dataclass(frozen=True, slots=True)
+class BeginUpload:
+    """-> {"offset": int, "complete": bool}: where to go on; `complete` when a majority already holds these bytes."""
+
+    op: ClassVar[str] = "upload"
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadChunk:
+    """Body: the next bytes, at most `CHUNK_BYTES`, starting at `offset`. -> {"offset": int}: the offset after them."""
+
+    op: ClassVar[str] = "chunk"
+    digest: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishUpload:
+    """-> {} once the bytes are verified and durable on a majority of the workers."""
+
+    op: ClassVar[str] = "finish"
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Name these bytes. Body: the bytes themselves when there are at most `INLINE_BYTES`, else nothing.
+
+    -> {"file": {"id", "name", "bytes", "digest", "index"}}
+    """
+
+    op: ClassVar[str] = "put"
+    ticket: Ticket
+    name: str
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """-> {"file": {"id", "name"}}"""
+
+    op: ClassVar[str] = "remove"
+    ticket: Ticket
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """-> {"files": [{"id", "name", "bytes", "digest", "index", "created", "holders": [worker ids]}], "more": bool}
+
+    By id, those after file `after`, at most `PAGE_ROWS`.
+    """
+
+    op: ClassVar[str] = "files"
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FindFile:
+    """-> {"file": row as in `Files`}. `file` is an id (as text), or a name if only one file has it."""
+
+    op: ClassVar[str] = "file"
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """-> {"size_bytes": int}, body: up to `length` bytes (at most `CHUNK_BYTES`) of the blob from `offset`.
+
+    The bytes are named by their digest, so any worker that holds them may answer.
+    """
+
+    op: ClassVar[str] = "read"
+    digest: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Re-hash every file and model on every worker.
+
+    -> {"equal": bool, "files": [{"id", "name", "digest", "holders": {worker: "ok" | "missing" | "corrupt"}}]}
+    Models are rows whose id is the model's.
+    """
+
+    op: ClassVar[str] = "verify"
+
+
+# --- training and models
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """-> {"model": id}: the job is in the log; it starts by itself."""
+
+    op: ClassVar[str] = "train"
+    ticket: Ticket
+    spec: TrainSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """-> {"models": [{"id", "name", "status", "arch", "digest", "test_accuracy", "progress"}], "more": bool}"""
+
+    op: ClassVar[str] = "models"
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowModel:
+    """-> {"model": {as in `Models`, and "epochs", "rounds", "round", "seconds", "images_per_second", "history", "spec",
+    "lineage", "error", "created", "index"}}
+
+    With `seen` (the "version" of an earlier answer) the answer waits up to `wait_s` seconds for a newer version.
+    """
+
+    op: ClassVar[str] = "model"
+    model: str
+    seen: int | None = None
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """-> {"model": id, "status": str}"""
+
+    op: ClassVar[str] = "cancel"
+    ticket: Ticket
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """Body: the inputs' bytes, one after the other.
+
+    -> {"model", "digest", "term", "index", "worker", "outputs": [{"label", "probabilities": {label: p}}]}
+    """
+
+    op: ClassVar[str] = "predict"
+    model: str
+    inputs: tuple[PredictInput, ...]
+
+
+Operation = (
+    Status | OpenSession | Records | BeginUpload | UploadChunk | FinishUpload | Put | Remove | Files | FindFile | Read
+    | Verify | Train | Models | ShowModel | Cancel | Predict
+)  # fmt: skip
+
+OPERATIONS: dict[str, type[Any]] = {
+    operation.op: operation
+    for operation in (
+        Status, OpenSession, Records, BeginUpload, UploadChunk, FinishUpload, Put, Remove, Files, FindFile, Read,
+        Verify, Train, Models, ShowModel, Cancel, Predict,
+    )
+}  # fmt: skip
