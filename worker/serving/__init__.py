@@ -1,0 +1,1 @@
+"""Serving: the predictor process, which holds loaded models and answers micro-batches."""

@@ -1,0 +1,218 @@
+"""How a job is cut into rounds, and a round into shards: the part of training that the node itself must know.
+
+A *step* is one mini-batch of `batch` examples on one shard. All K shards walk through the epochs side by
+side: in each step K x batch examples of the epoch's permutation are used, those left over at the end of an
+epoch are not (each epoch has another permutation). A *round* is `steps_per_round` such steps (the last one
+may be shorter), after which the shards are averaged; it may span the end of an epoch.
+
+    epoch e, its permutation:  |<- round r: steps j0..j1 ->|          n = j1 - j0
+                               | shard 0 | shard 1 | shard 2 |        each n x batch examples, next to each other
+
+A spec is a JSON object and goes through the log. `resolve` makes it complete as far as it can without the
+data; `fit_to_data` adds what only the data can say. Same spec and same data: same weights, bit for bit.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import Refused
+
+MAX_SHARDS = 256
+MAX_EPOCHS = 10_000
+MAX_BATCH = 4_096
+MAX_STEPS_PER_ROUND = 1_000_000
+MAX_SEED = 2**63 - 1
+NORMALISATIONS = ("auto", "ink", "plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What an architecture trains with when nothing else is asked for; how it was tuned: docs/training.md."""
+
+    epochs: int
+    batch: int
+    lr: float
+    """Peak learning rate of one shard; `default_rate` says what it becomes with more."""
+    steps_per_round: int
+    hidden: tuple[int, ...]
+    momentum: float
+    warmup: float
+    """The part of all steps during which the learning rate rises; it falls in a straight line to 0
+    afterwards.
+    """
+
+
+ARCHITECTURES: Mapping[str, Defaults] = {
+    "mlp": Defaults(epochs=5, batch=64, lr=0.1, steps_per_round=150, hidden=(128,), momentum=0.9, warmup=0.1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Positions ``start`` to ``stop`` (half-open) of the permutation of `epoch`, a whole number of batches."""
+
+    epoch: int
+    start: int
+    stop: int
+
+
+def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
+    """The spec with every default filled in, for a cluster that has `cores` cores at this moment.
+
+    Fields that a client may set: ``arch``, ``epochs``, ``batch``, ``lr``, ``seed``, ``shards``,
+    ``steps_per_round``, ``hidden``, ``momentum``, ``warmup``, ``normalise``; None counts as not set. A
+    resolved spec resolves to itself. Raises Refused for an unknown field or architecture, a wrong type, or a
+    value out of range.
+    """
+    given = {name: value for name, value in spec.items() if value is not None}
+    arch = given.get("arch", "mlp")
+    if not isinstance(arch, str) or arch not in ARCHITECTURES:
+        raise Refused(f"there is no architecture {arch!r}.", f"Choose one of: {', '.join(ARCHITECTURES)}.")
+    defaults = ARCHITECTURES[arch]
+    shards = _integer(given, "shards", min(max(cores, 1), MAX_SHARDS), 1, MAX_SHARDS)
+    resolved: dict[str, Any] = {
+        "arch": arch,
+        "epochs": _integer(given, "epochs", defaults.epochs, 1, MAX_EPOCHS),
+        "batch": _integer(given, "batch", defaults.batch, 1, MAX_BATCH),
+        "lr": _number(given, "lr", default_rate(defaults.lr, shards), 1e-8, 100.0),
+        "seed": _integer(given, "seed", 0, 0, MAX_SEED),
+        "shards": shards,
+        "steps_per_round": _integer(
+            given, "steps_per_round", defaults.steps_per_round, 1, MAX_STEPS_PER_ROUND
+        ),
+        "hidden": _widths(given.get("hidden", defaults.hidden)),
+        "momentum": _number(given, "momentum", defaults.momentum, 0.0, 0.999),
+        "warmup": _number(given, "warmup", defaults.warmup, 0.0, 1.0),
+        "normalise": given.get("normalise", "auto"),
+    }
+    unknown = sorted(set(given) - set(resolved) - {"input_shape", "classes"})
+    if unknown:
+        raise Refused(
+            f"the training spec has no field {unknown[0]!r}.", f"Its fields are: {', '.join(resolved)}."
+        )
+    if resolved["normalise"] not in NORMALISATIONS:
+        raise Refused(
+            f"normalise is {resolved['normalise']!r}.", f"Give one of: {', '.join(NORMALISATIONS)}."
+        )
+    for name in ("input_shape", "classes"):
+        if name in given:
+            resolved[name] = given[name]
+    return resolved
+
+
+def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[str, Any]:
+    """The resolved spec made to fit a prepared data set; every task and the predictor take this one.
+
+    `prepared` is the answer to ``prepare``: ``examples``, ``input_shape``, ``labels``, ``normalise`` are
+    used. With few examples there are fewer shards, then smaller batches, so that each shard has a batch in
+    each epoch. Raises Refused when there are no examples or fewer than two labels.
+    """
+    examples, labels = int(prepared["examples"]), prepared["labels"]
+    if examples < 1:
+        raise Refused("the data set holds no examples.", "Give at least one example of each label.")
+    if len(labels) < 2:
+        raise Refused(f"the data set has {len(labels)} label.", "Give examples of at least two labels.")
+    shards = min(spec["shards"], examples)
+    return {
+        **spec,
+        "shards": shards,
+        "batch": min(spec["batch"], examples // shards),
+        "input_shape": [int(size) for size in prepared["input_shape"]],
+        "classes": len(labels),
+        "normalise": prepared["normalise"],
+    }
+
+
+def default_rate(lr: float, shards: int) -> float:
+    """Peak learning rate for K shards: averaging K gradients leaves less noise, so that a larger step is
+    safe.
+    """
+    return lr * math.sqrt(shards)
+
+
+def steps_per_epoch(spec: Mapping[str, Any], examples: int) -> int:
+    """Steps of each shard in one epoch. Raises Refused if the shards cannot have one batch each."""
+    steps = examples // (int(spec["shards"]) * int(spec["batch"]))
+    if steps < 1:
+        raise Refused(
+            f"{examples} examples are too few for {spec['shards']} shards with batches of {spec['batch']}.",
+            "Give a smaller --batch or fewer --shards.",
+        )
+    return steps
+
+
+def step_count(spec: Mapping[str, Any], examples: int) -> int:
+    """Steps of each shard in the whole job."""
+    return int(spec["epochs"]) * steps_per_epoch(spec, examples)
+
+
+def round_count(spec: Mapping[str, Any], examples: int) -> int:
+    """Rounds in the whole job, at least 1; they are numbered from 0."""
+    return -(-step_count(spec, examples) // int(spec["steps_per_round"]))
+
+
+def first_step(spec: Mapping[str, Any], round_: int) -> int:
+    """The number, from 0, of the first step of this round."""
+    return round_ * int(spec["steps_per_round"])
+
+
+def steps_in_round(spec: Mapping[str, Any], examples: int, round_: int) -> int:
+    """Steps of each shard in this round, at least 1. Raises Refused for a round that the job does not have."""
+    if not 0 <= round_ < round_count(spec, examples):
+        raise Refused(f"the job has {round_count(spec, examples)} rounds, there is no round {round_}.")
+    return min(int(spec["steps_per_round"]), step_count(spec, examples) - first_step(spec, round_))
+
+
+def slices(spec: Mapping[str, Any], examples: int, round_: int, shard: int) -> tuple[Slice, ...]:
+    """What `shard` (0 to K - 1) trains on in this round, in order. Raises Refused for a shard or round that
+    is not there.
+    """
+    shards, batch = int(spec["shards"]), int(spec["batch"])
+    if not 0 <= shard < shards:
+        raise Refused(f"the job has {shards} shards, there is no shard {shard}.")
+    step = first_step(spec, round_)
+    end = step + steps_in_round(spec, examples, round_)
+    per_epoch = steps_per_epoch(spec, examples)
+    found = []
+    while step < end:
+        epoch, within = divmod(step, per_epoch)
+        steps = min(end - step, per_epoch - within)
+        start = (within * shards + shard * steps) * batch
+        found.append(Slice(epoch, start, start + steps * batch))
+        step += steps
+    return tuple(found)
+
+
+def learning_rate(spec: Mapping[str, Any], examples: int, step: int) -> float:
+    """The learning rate of this step: rises to ``lr`` during the warm-up, then falls in a straight line
+    towards 0.
+
+    Only the four operations are used, so that every system computes the same bits.
+    """
+    total = step_count(spec, examples)
+    rising = float(spec["warmup"]) * total
+    if step + 1 < rising:
+        return float(spec["lr"]) * ((step + 1) / rising)
+    return float(spec["lr"]) * ((total - step) / (total - min(rising, total - 1)))
+
+
+def _integer(given: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
+    value = given.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Refused(f"{name} is {value!r}.", f"Give a whole number from {least} to {most}.")
+    return value
+
+
+def _number(given: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:
+    value = given.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise Refused(f"{name} is {value!r}.", f"Give a number from {least:g} to {most:g}.")
+    return float(value)
+
+
+def _widths(value: Any) -> list[int]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 8:
+        raise Refused(f"hidden is {value!r}.", "Give 1 to 8 layer widths.")
+    return [_integer({"hidden": width}, "hidden", 1, 1, 8_192) for width in value]
