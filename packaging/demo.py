@@ -1,0 +1,220 @@
+"""The first minute: a cluster of three workers on this machine trains on real images and shows what it learnt.
+
+Everything goes through the command line that people use, so that the demonstration shows nothing that they cannot do.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import digits
+import environment
+from terminal import Terminal
+
+WORKERS = 3
+EPOCHS = 12
+SEED = 7
+SHOWN, SHOWN_IN_A_ROW = 8, 4
+DIGEST_LETTERS = 12
+SAMPLES = environment.ROOT / "packaging" / "samples"
+FILES = {
+    "--inputs": "mnist-train-images.idx.gz",
+    "--outputs": "mnist-train-labels.idx.gz",
+    "--test-inputs": "mnist-test-images.idx.gz",
+    "--test-outputs": "mnist-test-labels.idx.gz",
+}
+
+
+class DemoFailed(Exception):
+    """A step of the demonstration did not do what it should; the text says which."""
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened here."""
+    if sys.platform == "linux":
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return "SSH_CONNECTION" not in os.environ
+
+
+def run(terminal: Terminal, *, window: bool, keep: bool) -> None:
+    """Show it all. Whatever happens, the cluster is stopped at the end unless `keep`. Raises `DemoFailed`."""
+    folder = Path(tempfile.mkdtemp(prefix="minka-demo-"))
+    with _cluster(terminal, folder, keep=keep) as cluster:
+        model = _train(terminal, cluster)
+        _predict(terminal, cluster, model)
+        _verify(terminal, cluster, model)
+        _say_where(terminal, cluster)
+        if window:
+            terminal.heading("The desktop window is open: close it to end the demonstration")
+            _minka(cluster, "desktop", answers=False)
+    if keep:
+        _say_how_to_go_on(terminal, cluster)
+
+
+class _Cluster:
+    """The running workers, and the environment in which `minka` finds them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.workers: list[dict[str, Any]] = []
+        self.environment = dict(os.environ)
+
+    def started(self, answer: dict[str, Any]) -> None:
+        self.workers = answer["workers"]
+        self.environment["MINKA_CLUSTER"] = ",".join(worker["address"] for worker in self.workers)
+        self.environment["MINKA_KEYS"] = answer["keys"]
+
+
+@contextlib.contextmanager
+def _cluster(terminal: Terminal, folder: Path, *, keep: bool) -> Iterator[_Cluster]:
+    """Workers on loopback with their data in `folder`; both end with the block, except that `keep` keeps a good end."""
+    cluster = _Cluster(folder)
+    data = str(folder / "data")
+    well = False
+    with _ended_by_signals():
+        try:
+            terminal.heading(f"A cluster of {WORKERS} workers on this machine")
+            answer = _minka(cluster, "cluster", "up", "--workers", str(WORKERS), "--data", data)
+            cluster.started(answer)
+            for worker in cluster.workers:
+                role = "leads" if worker["id"] == answer["leader"] else "follows"
+                terminal.line(f"  {worker['id']}  {worker['address']:<21} {role}")
+            yield cluster
+            well = True
+        finally:
+            if not (well and keep):
+                _stop(terminal, cluster, data)
+
+
+def _stop(terminal: Terminal, cluster: _Cluster, data: str) -> None:
+    """Stop the workers and remove what they wrote. A second Ctrl-C does not hinder it."""
+    patience = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        if Path(data).exists():
+            with terminal.timed("stopping the cluster"):
+                _minka(cluster, "cluster", "down", "--data", data)
+        shutil.rmtree(cluster.folder, ignore_errors=True)
+    finally:
+        signal.signal(signal.SIGINT, patience)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Being told to end is like Ctrl-C: what was started is stopped first."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    earlier = {name: signal.signal(getattr(signal, name), end) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in earlier.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def _train(terminal: Terminal, cluster: _Cluster) -> dict[str, Any]:
+    """Upload the sample, train on it, and return the answer of `minka train`."""
+    terminal.heading("Real images, uploaded: a part of MNIST, 6,000 to train on and 1,000 to test with")
+    answer = _minka(cluster, "put", *(str(SAMPLES / name) for name in FILES.values()))
+    for file in answer["files"]:
+        terminal.line(f"  {file['name']:<27} {file['bytes']:>9,} bytes  {file['digest'][:DIGEST_LETTERS]}…")
+    terminal.heading(f"Training on every core of every worker, {EPOCHS} epochs")
+    options = [part for pair in FILES.items() for part in pair]
+    model = _minka(
+        cluster, "train", *options, "--epochs", str(EPOCHS), "--seed", str(SEED), "--name", "digits"
+    )
+    if model["status"] != "done":
+        raise DemoFailed(f"the training ended as {model['status']!r}")
+    terminal.line(f"  model {terminal.bold(model['model'])}  digest {model['digest'][:DIGEST_LETTERS]}…")
+    accuracy = terminal.bold(f"{model['test_accuracy']:.1%}")
+    terminal.line(
+        f"  {accuracy} of the test images are read rightly, after "
+        f"{model['seconds']:.1f} s at {model['images_per_second']:,.0f} images a second"
+    )
+    return model
+
+
+def _predict(terminal: Terminal, cluster: _Cluster, model: dict[str, Any]) -> None:
+    """Show a few images that the model was not trained on, and what it takes them for."""
+    terminal.heading("Images that it has never seen")
+    path = SAMPLES / FILES["--test-inputs"]
+    answer = _minka(cluster, "predict", model["model"], "--inputs", str(path), "--limit", str(SHOWN))
+    images = [digits.draw(image, terminal.unicode) for image in digits.read_images(path, SHOWN)]
+    labels = digits.read_labels(SAMPLES / FILES["--test-outputs"], SHOWN)
+    outputs = answer["outputs"]
+    for start in range(0, SHOWN, SHOWN_IN_A_ROW):
+        row = slice(start, start + SHOWN_IN_A_ROW)
+        for line in digits.side_by_side(images[row], gap="    "):
+            terminal.line("  " + line)
+        width = len(images[0][0]) + 4
+        captions = []
+        for output, label in zip(outputs[row], labels[row], strict=True):
+            right = output["label"] == label
+            text = f"{output['label']} {'✓' if right else '✗'} {output['probabilities'][output['label']]:.1%}"
+            if not right:
+                text += f" ({label})"
+            captions.append((terminal.green if right else terminal.red)(text.center(width - 4).ljust(width)))
+        terminal.line("  " + "".join(captions))
+    terminal.line(
+        f"  answered by {answer['worker']}, true at log index {answer['index']} of term {answer['term']}"
+    )
+
+
+def _verify(terminal: Terminal, cluster: _Cluster, model: dict[str, Any]) -> None:
+    """Have every worker hash again what it holds, and show it. Raises `DemoFailed` when they differ."""
+    terminal.heading("Every file and model, hashed again on every worker")
+    answer = _minka(cluster, "verify")
+    workers = [worker["id"] for worker in cluster.workers]
+    columns = "  ".join(f"{worker:<7}" for worker in workers)
+    terminal.line("  " + terminal.dim(f"{'name':<27}  {'digest':<{DIGEST_LETTERS + 1}}  {columns}"))
+    for file in answer["files"]:
+        name = f"model {file['id']}" if file["id"] == model["model"] else file.get("name", str(file["id"]))
+        states = "  ".join(f"{file['holders'].get(worker, 'missing'):<7}" for worker in workers)
+        terminal.line(f"  {name:<27}  {file['digest'][:DIGEST_LETTERS]}…  {states}")
+    if not answer["equal"]:
+        raise DemoFailed("the workers do not hold the same bytes")
+
+
+def _say_where(terminal: Terminal, cluster: _Cluster) -> None:
+    terminal.heading("Each worker's monitor, for any browser")
+    for worker in cluster.workers:
+        address = worker["monitor"]
+        terminal.line(f"  {worker['id']}  {address if '://' in address else f'http://{address}/'}")
+
+
+def _say_how_to_go_on(terminal: Terminal, cluster: _Cluster) -> None:
+    """What to type to use the cluster that was left running, and to end it."""
+    minka = environment.program("minka")
+    setting = "set " if os.name == "nt" else "export "
+    terminal.heading("The cluster goes on")
+    for name in ("MINKA_CLUSTER", "MINKA_KEYS"):
+        terminal.line(f"  {setting}{name}={cluster.environment[name]}")
+    terminal.line(f"  {minka} status")
+    terminal.line(f"  {minka} cluster down --data {cluster.folder / 'data'}")
+
+
+def _minka(cluster: _Cluster, *arguments: str, answers: bool = True) -> dict[str, Any]:
+    """Run the command line; its progress and its errors go to the terminal. Raises `DemoFailed`.
+
+    Returns its JSON answer, or nothing from a command that gives none (`answers` false).
+    """
+    command = [environment.program("minka"), *arguments, *(["--json"] if answers else [])]
+    result = subprocess.run(
+        command, env=cluster.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
+    )
+    if result.returncode != 0:
+        raise DemoFailed(f"minka {' '.join(arguments[:2])} ended with exit code {result.returncode}")
+    if not answers:
+        return {}
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer

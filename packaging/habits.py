@@ -1,0 +1,95 @@
+"""The commands of `dev.py`: what each installs, and what it runs."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import debian
+import demo
+import environment
+from terminal import Terminal
+
+CHECKS = (
+    ("layout", ("-m", "ruff", "format", "--check", "--quiet", ".")),
+    ("lint", ("-m", "ruff", "check", "--quiet", ".")),
+    ("types", ("-m", "mypy", "--strict")),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns its exit code: 0 well, 1 failed, 2 wrong usage, 130 interrupted."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "test":
+        parser.error(f"unrecognised: {' '.join(rest)}")
+    terminal = Terminal(sys.stdout)
+    try:
+        if options.command == "setup":
+            return _setup(options.extras, terminal)
+        if options.command == "demo":
+            return _demo(terminal, window=not options.no_window, keep=options.keep)
+        if options.command == "test":
+            return _test(rest, terminal)
+        return _check(terminal)
+    except (environment.SetupFailed, debian.MissingPackages, demo.DemoFailed) as error:
+        terminal.clear()
+        print(f"dev.py {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        terminal.line("interrupted; nothing was left running")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dev.py", description="Every habit of this project, one command each."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    setup = commands.add_parser("setup", help="make .venv with minka and minka-worker in it")
+    setup.add_argument(
+        "--extras", default="", help="also what these need, as in pyproject.toml: test,desktop"
+    )
+    shown = commands.add_parser("demo", help="three workers train on real images, here, in a minute")
+    shown.add_argument("--no-window", action="store_true", help="do not open the desktop window at the end")
+    shown.add_argument("--keep", action="store_true", help="leave the cluster running")
+    commands.add_parser("test", help="install what the tests need, and run them; takes the options of pytest")
+    commands.add_parser("check", help="layout, lint and types")
+    return parser
+
+
+def _setup(extras: str, terminal: Terminal) -> int:
+    environment.prepare(filter(None, extras.split(",")), terminal)
+    for name in ("minka", "minka-worker"):
+        terminal.line(f"  ready: {environment.program(name)}")
+    return 0
+
+
+def _demo(terminal: Terminal, *, window: bool, keep: bool) -> int:
+    window = window and demo.has_screen()
+    environment.prepare(["desktop"] if window else [], terminal)
+    demo.run(terminal, window=window, keep=keep)
+    return 0
+
+
+def _test(pytest_arguments: Sequence[str], terminal: Terminal) -> int:
+    environment.prepare(["test"], terminal)
+    if debian.manages_packages():
+        try:
+            debian.install(debian.WINDOW + debian.BROWSER, "the tests of the window and the pages", terminal)
+        except debian.MissingPackages as error:
+            terminal.line(f"Tests that need these will fail. {error}")
+    return subprocess.run(
+        [environment.program("python"), "-m", "pytest", *pytest_arguments], cwd=environment.ROOT
+    ).returncode
+
+
+def _check(terminal: Terminal) -> int:
+    environment.prepare(["test"], terminal)
+    failed = []
+    for name, command in CHECKS:
+        result = subprocess.run([environment.program("python"), *command], cwd=environment.ROOT)
+        if result.returncode != 0:
+            failed.append(name)
+    terminal.line(f"failed: {', '.join(failed)}" if failed else "layout, lint and types are in order")
+    return 1 if failed else 0
