@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from shared.errors import MinkaError, ProtocolViolation, TimedOut, Unreachable
 from shared.frames import Frame, FrameDecoder, FrameEncoder
@@ -120,6 +120,7 @@ class FrameStream:
                         self._wait(self._readable, deadline, "answer")
                         continue
                     if size_bytes == 0:
+                        self._check_open()
                         middle = " in the middle of a frame" if self._decoder.pending_bytes else ""
                         raise Unreachable(f"{self._name} closed the connection{middle}.", "Try again.")
                     self._decoder.receive(self._received[:size_bytes])
@@ -165,6 +166,7 @@ class FrameStream:
         try:
             yield
         except OSError as error:
+            self._check_open()
             raise Unreachable(
                 f"The connection to {self._name} broke: {error.strerror or error}.", "Try again."
             ) from error
@@ -206,7 +208,8 @@ def _open(address: tuple[str, int], name: str, deadline: _Deadline) -> socket.so
     try:
         found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise Unreachable(f"The host {address[0]} is not known: {error}.", advice) from error
+        reason = error.strerror if isinstance(error, OSError) else "its name cannot be looked up"
+        raise Unreachable(f"The host {address[0]} is not known: {reason}.", advice) from error
     failure: OSError = OSError("it has no address")
     for position, (family, kind, protocol, _, target) in enumerate(found):
         left_s = deadline.left_s() or 0.0
@@ -219,7 +222,7 @@ def _open(address: tuple[str, int], name: str, deadline: _Deadline) -> socket.so
     raise Unreachable(f"{name} cannot be reached: {failure.strerror or failure}.", advice) from failure
 
 
-def _reach(connection: socket.socket, target: object, timeout_s: float) -> socket.socket:
+def _reach(connection: socket.socket, target: tuple[Any, ...], timeout_s: float) -> socket.socket:
     try:
         connection.settimeout(max(timeout_s, 0.001))
         connection.connect(target)
