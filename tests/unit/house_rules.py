@@ -20,19 +20,8 @@ HEAVY = RUN_TIME_DEPENDENCIES
 HEAVY_SHARED = {"shared.images", "shared.datasets"}
 NODE_PROCESS = ("worker.__main__", "worker.node")
 PURE = {
-    *(
-        "__future__",
-        "abc",
-        "bisect",
-        "collections",
-        "dataclasses",
-        "enum",
-        "functools",
-        "heapq",
-        "itertools",
-        "math",
-    ),
-    *("math", "operator", "random", "typing"),
+    *("__future__", "abc", "bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools"),
+    *("json", "math", "operator", "random", "typing"),
 }
 UNSAFE = (
     *("pickle", "marshal", "shelve", "multiprocessing", "asyncio", "socketserver", "xmlrpc", "wsgiref"),

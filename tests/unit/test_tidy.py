@@ -116,6 +116,12 @@ def test_a_drawing_is_what_its_text_says(text: Path) -> None:
     assert drawn == _script("boxes").render(text.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("line", ["arrow a -> b", "box a 1 1 5 5 odd title", "canvas wide 3", "circle a"])
+def test_a_line_that_cannot_be_drawn_is_named(line: str) -> None:
+    with pytest.raises(ValueError, match="line 2: "):
+        _script("boxes").render(f"canvas 10 10\n{line}\n")
+
+
 def _script(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "drawings" / f"{name}.py")
     assert spec is not None
