@@ -1,0 +1,234 @@
+"""The replicated log on this worker's disk: what the consensus core reads, and what must be durable before it promises.
+
+Duties of the caller, in this order for every `Ready` that has something to persist:
+
+1. node thread:        ``batch = log.prepare(hard_state, entries)``
+2. log-writer thread:  ``log.write([batch, ...])``: one write and one sync for all that wait
+3. node thread:        ``log.installed(batch)``, in the order of `write`; from now on the entries can be read
+
+Only `write`, `mark` belong to the log-writer thread; all else belongs to the node thread. Reads need no lock: a segment's
+bytes are not changed once they are installed, and new ones are only added.
+"""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.errors import Refused
+from worker.raft.entries import Entry, EntryKind, HardState, SnapshotMeta
+from worker.storage.disk import PIECE_BYTES, Disk
+from worker.storage.identity import Identity
+from worker.storage.recent import RecentEntries
+from worker.storage.recovery import Recovered, Segment, compact, recover, segment_path
+from worker.storage.segment import (
+    MAX_BATCH_BYTES,
+    RECORD_BYTES,
+    Compaction,
+    LogCorrupt,
+    RecordKind,
+    checked_payload,
+    encode_entry,
+    encode_hard_state,
+    encode_snapshot,
+)
+from worker.storage.tail import Batch, Tail
+
+__all__ = ["Batch", "EntryLog", "LogCorrupt"]
+
+CACHE_BYTES = 64 * 1_048_576
+
+
+class EntryLog:
+    """Implements `worker.raft.storage.LogStorage` on segment files; made by `open`."""
+
+    def __init__(self, disk: Disk, path: Path, owner: Identity, found: Recovered, cache_bytes: int) -> None:
+        self._path = path
+        self._positions = found.positions
+        self._compaction = found.compaction
+        self._hard_state = found.hard_state
+        self._recent = RecentEntries(cache_bytes)
+        self._segments = {segment.header.number: segment for segment in found.segments}
+        self._tail = Tail(disk, path, owner, found, self._add_segment)
+        self.torn_bytes = found.torn_bytes
+        """How much of an unfinished write `open` cut off."""
+        self.repaired = tuple(found.repaired)
+        """What else `open` put in order, in words."""
+        self._retire()
+
+    @classmethod
+    def open(cls, disk: Disk, path: Path, owner: Identity, *, cache_bytes: int = CACHE_BYTES) -> "EntryLog":
+        """The log in the directory `path`; a new one if there is none and `owner` is not established yet.
+
+        Raises `LogCorrupt` if anything that was durable is damaged or gone, `Refused` if the log is another owner's.
+        The caller holds the data directory's lock.
+        """
+        return cls(disk, path, owner, recover(disk, path, owner), cache_bytes)
+
+    def __repr__(self) -> str:
+        return (
+            f"EntryLog({str(self._path)!r}, {self.first_index()} to {self.last_index()}, {self._hard_state})"
+        )
+
+    # --- what the core reads (node thread)
+
+    @property
+    def hard_state(self) -> HardState:
+        """Term and vote, as they are durable."""
+        return self._hard_state
+
+    def first_index(self) -> int:
+        """The index of the first entry that is still there: 1 before any compaction."""
+        return self._positions.base_index + 1
+
+    def last_index(self) -> int:
+        """The index of the last durable entry; ``first_index() - 1`` if there is none."""
+        return self._positions.last_index
+
+    def term(self, index: int) -> int:
+        """The term at `index`, from ``first_index() - 1`` to `last_index()`; IndexError for any other."""
+        return self._positions.term(index)
+
+    def snapshot(self) -> SnapshotMeta:
+        """The newest snapshot that the log knows of; index 0 for one never taken."""
+        return self._compaction.snapshot
+
+    def entries(self, low: int, high: int, max_bytes: int) -> list[Entry]:
+        """Entries low, ..., high - 1 in order: at least the first, then as many as keep their data within `max_bytes`.
+
+        Recent ones come from memory, older ones from disk. IndexError outside of the log; `LogCorrupt` if what is on
+        disk is no longer what was written.
+        """
+        if not self.first_index() <= low < high <= self.last_index() + 1:
+            raise IndexError(f"entries {low} to {high - 1} of {self.first_index()} to {self.last_index()}")
+        if low >= self._recent.first and len(self._recent):
+            return self._recent.between(low, high, max_bytes)
+        taken: list[Entry] = []
+        while low < high:
+            count, data_bytes = self._readable(low, high, max_bytes, not taken)
+            if not count:
+                break
+            taken += self._read(low, low + count)
+            low += count
+            max_bytes -= data_bytes
+        return taken
+
+    # --- writing
+
+    def prepare(
+        self,
+        hard_state: HardState | None,
+        entries: Sequence[Entry],
+        snapshot: SnapshotMeta | None = None,
+        keep_from: int | None = None,
+    ) -> Batch:
+        """Encode what has to become durable (node thread).
+
+        With `snapshot` the entries below `keep_from` (durable here, at most one after the snapshot's index) are given
+        up; without `keep_from` the snapshot came from the leader, and replaces the whole log. `Refused` if it is too large.
+        """
+        pieces: list[bytes] = []
+        offsets: list[int] = []
+        compaction = None
+        if hard_state is not None:
+            pieces += encode_hard_state(hard_state)
+        if snapshot is not None:
+            compaction = self._compaction_to(snapshot, keep_from)
+            pieces += encode_snapshot(compaction)
+        at = sum(map(len, pieces))
+        for entry in entries:
+            offsets.append(at)
+            pieces += encode_entry(entry)
+            at += RECORD_BYTES + len(entry.data)
+        if at > MAX_BATCH_BYTES:
+            raise Refused(f"A batch of {at} bytes is above the log's limit of {MAX_BATCH_BYTES}.")
+        return Batch(hard_state, compaction, entries, pieces, offsets, at)
+
+    def write(self, batches: Sequence[Batch]) -> None:
+        """Make `batches` durable, in order, with one write and one sync (log-writer thread).
+
+        Raises `DiskFull`: the log is as it was, and the same batches may be written again once there is space;
+        `DiskFailed`: the log refuses everything from now on, and the process must end.
+        """
+        self._tail.write(batches)
+
+    def mark(self) -> None:
+        """Note after the end that all before it is durable (log-writer thread, when there is nothing to write)."""
+        self._tail.mark()
+
+    def installed(self, batch: Batch) -> None:
+        """Show what `write` made durable (node thread, in the order of writing); a lower index cuts what was after it."""
+        if batch.hard_state is not None:
+            self._hard_state = batch.hard_state
+        if batch.compaction is not None:
+            self._compaction = batch.compaction
+            compact(self._positions, batch.compaction)
+            if batch.compaction.replaces:
+                self._recent.clear()
+            self._recent.forget_below(self.first_index())
+        append, cache = self._positions.append, self._recent.append
+        for entry, offset in zip(batch.entries, batch.offsets, strict=True):
+            size_bytes = RECORD_BYTES + len(entry.data)
+            append(entry.index, entry.term, batch.segment, batch.offset + offset, size_bytes)
+            cache(entry)
+        if batch.compaction is not None:
+            self._retire()
+
+    def close(self) -> None:
+        """Close the files (either thread, once the other has ended). Nothing waits to be written: `write` is durable."""
+        try:
+            self._tail.close()
+        finally:
+            for segment in (*self._segments.values(), *self._tail.retired):
+                segment.file.close()
+
+    # --- the rest
+
+    def _add_segment(self, segment: Segment) -> None:
+        self._segments[segment.header.number] = segment
+
+    def _retire(self) -> None:
+        """Give up the oldest segments, as long as the next one begins at or below the first entry."""
+        numbers = sorted(self._segments)
+        for number, following in itertools.pairwise(numbers):
+            if self._segments[following].header.first_index > self.first_index():
+                break
+            self._tail.retired.append(self._segments.pop(number))
+
+    def _compaction_to(self, snapshot: SnapshotMeta, keep_from: int | None) -> Compaction:
+        if keep_from is None:
+            return Compaction(snapshot, snapshot.index, snapshot.term, True)
+        if not self.first_index() <= keep_from <= snapshot.index + 1:
+            raise ValueError(f"a log that begins at {self.first_index()}, cut to {keep_from} with {snapshot}")
+        return Compaction(snapshot, keep_from - 1, self.term(keep_from - 1), False)
+
+    def _readable(self, low: int, high: int, max_bytes: int, at_least_one: bool) -> tuple[int, int]:
+        """How many entries from `low` one read can take (same segment, about a megabyte), and their bytes of data."""
+        positions = self._positions
+        segment, start = positions.segment(low), positions.offset(low)
+        data_bytes = count = 0
+        for index in range(low, high):
+            size_bytes = positions.size_bytes(index)
+            more = data_bytes + size_bytes - RECORD_BYTES
+            if count or not at_least_one:
+                offset = positions.offset(index)
+                within = start <= offset and offset + size_bytes - start <= PIECE_BYTES
+                if more > max_bytes or (count and not (within and positions.segment(index) == segment)):
+                    break
+            data_bytes = more
+            count += 1
+        return count, data_bytes
+
+    def _read(self, low: int, high: int) -> list[Entry]:
+        positions = self._positions
+        number, start = positions.segment(low), positions.offset(low)
+        length = positions.offset(high - 1) + positions.size_bytes(high - 1) - start
+        data = memoryview(self._segments[number].file.read_at(start, length))
+        where = segment_path(self._path, number)
+        taken: list[Entry] = []
+        for index in range(low, high):
+            offset = positions.offset(index)
+            record = data[offset - start : offset - start + positions.size_bytes(index)]
+            term = positions.term(index)
+            kind, payload = checked_payload(where, offset, record, term, index)
+            taken.append(Entry(term, index, EntryKind(kind - RecordKind.ENTRY), payload))
+        return taken
