@@ -1,0 +1,86 @@
+"""The trainer processes of one worker, one per core, and the queue of tasks before them."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import Busy, MinkaError, TaskFailed
+from worker.children import Child, Children
+from worker.connections import Done
+from worker.loop import Loop
+
+QUEUE_LIMIT = 1_024
+ATTEMPTS = 3
+"""A task whose process died is given to another so often; then the task itself is to blame."""
+
+
+@dataclass(slots=True)
+class _Task:
+    op: str
+    fields: dict[str, Any]
+    body: bytes
+    done: Done
+    attempts: int = 0
+
+
+class TrainerPool:
+    """Gives every task to a free process; each process computes one at a time."""
+
+    def __init__(self, loop: Loop, children: Children, cores: int, environment: Mapping[str, str]) -> None:
+        self._loop = loop
+        self._queue: deque[_Task] = deque()
+        self._free: list[Child] = []
+        self.idle: Callable[[], None] = lambda: None
+        """Called when a process has become free and nothing waits."""
+        for number in range(cores):
+            child = children.add(f"trainer-{number}", "worker.training.trainer", {"id": number}, environment)
+            child.joined = lambda child=child: self._joined(child)  # type: ignore[misc]
+            child.left = lambda error, child=child: self._left(child)  # type: ignore[misc]
+            child.start()
+
+    def submit(self, op: str, fields: dict[str, Any], body: bytes, done: Done, *, first: bool = False) -> None:
+        """Run a task on some process; `first` puts it before those that wait. `done` hears once."""
+        if len(self._queue) >= QUEUE_LIMIT:
+            self._loop.call_later(0.0, lambda: done(Busy("Too many tasks wait on this worker."), b""))
+            return
+        task = _Task(op, fields, body, done)
+        if first:
+            self._queue.appendleft(task)
+        else:
+            self._queue.append(task)
+        self._assign()
+
+    def _assign(self) -> None:
+        while self._free and self._queue:
+            self._give(self._free.pop(), self._queue.popleft())
+
+    def _give(self, child: Child, task: _Task) -> None:
+        assert child.connection is not None
+        connection = child.connection
+        task.attempts += 1
+
+        def came(answer: dict[str, Any] | MinkaError, body: bytes) -> None:
+            if child.connection is connection:
+                self._free.append(child)
+                task.done(answer, body)
+            elif task.attempts < ATTEMPTS:
+                self._queue.appendleft(task)
+            else:
+                reason = f"The process that ran {task.op!r} died {ATTEMPTS} times."
+                task.done(TaskFailed(reason, "The machine may be out of memory."), b"")
+            self._assign()
+            if self._free:
+                self.idle()
+
+        connection.call(task.op, task.fields, task.body, came)
+
+    def _joined(self, child: Child) -> None:
+        self._free.append(child)
+        self._assign()
+        if self._free:
+            self.idle()
+
+    def _left(self, child: Child) -> None:
+        if child in self._free:
+            self._free.remove(child)
