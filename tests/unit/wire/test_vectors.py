@@ -150,7 +150,7 @@ def test_the_vectors_follow_from_the_document_without_this_program() -> None:
     session = {label: tag(label) for label in ("client to server", "server to client")}
     assert recorded["session_keys"] == {label: value.hex() for label, value in session.items()}
 
-    sequences = {label: 0 for label in session}
+    sequences = dict.fromkeys(session, 0)
     for position, line in enumerate(recorded["frames"]):
         data, body = bytes.fromhex(line["bytes"]), bytes.fromhex(line["body"])
         header_end = 20 + int.from_bytes(data[8:12], "big")
