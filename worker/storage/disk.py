@@ -10,7 +10,8 @@ disks) can stand in. `OsDisk` is the real one:
     exclusive lock            flock            flock                LockFile (msvcrt.locking)
     replace or remove a file  any              any                  not while it is open anywhere
 
-Errors: a full disk or quota is `DiskFull`, a missing file FileNotFoundError, anything else that the system reports is
+Errors: a full disk or quota is `DiskFull`, a missing file FileNotFoundError, a file that Windows will not replace or
+remove because it is open is `Busy`, anything else that the system reports is
 `DiskFailed`. After `DiskFailed` from `sync` nobody knows what reached the disk: the caller must not write on.
 """
 
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from shared.errors import MinkaError, Refused
+from shared.errors import Busy, MinkaError, Refused
 
 if sys.platform == "win32":
     import msvcrt
@@ -36,6 +37,9 @@ PIECE_BYTES = 1_048_576
 
 LOCKED_BYTE = 1 << 20
 """Windows forbids reading a locked byte, so the lock lies beyond what the lock file says."""
+
+SHARING_VIOLATION = 32
+"""What Windows answers when a file is to be replaced or removed while it is open."""
 
 
 class DiskFull(Refused):
@@ -156,6 +160,8 @@ def _fail(error: OSError, doing: str, path: Path) -> NoReturn:
     """Raise what stands for `error`; the only place that reads `errno`."""
     if isinstance(error, FileNotFoundError):
         raise error
+    if getattr(error, "winerror", 0) == SHARING_VIOLATION:
+        raise Busy(f"{path} is in use and cannot be {doing} now.", "Try again in a moment.") from error
     words = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise DiskFull(

@@ -1,0 +1,343 @@
+"""Large immutable contents, each in a file named by its SHA-256.
+
+    blobs/ab/abcd...(64 hex digits)   a whole blob: whatever has this name was verified and durable before it got it
+    blobs/partial/abcd...             the first bytes of one that is being received
+
+Any thread may call anything here: an `Upload` has a lock of its own, and different uploads do not wait for each other.
+All of this reads, writes and hashes files, and belongs on a transfer thread, never on the node thread; `has`, `size` and
+`path` cost one look at the file system.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from shared.errors import Busy, Refused
+from worker.storage.disk import PIECE_BYTES, Disk, DiskFailed, DiskFull, File, pieces
+
+SYNC_BYTES = 8 * 1_048_576
+"""An upload is made durable every so often, so that a large one never leaves a heap of unwritten data, which would make
+the log's own sync wait."""
+
+READ_BYTES = 16 * 1_048_576
+MAX_BLOB_BYTES = 1 << 40
+MARGIN_BYTES = 64 * 1_048_576
+"""Kept free of blobs, for the log and all else."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Upload:
+    """A blob that is being received, shared by all who send it; `close` or `cancel` when done with it."""
+
+    def __init__(self, store: "BlobStore", digest: str, size_bytes: int) -> None:
+        self.digest = digest
+        self.size_bytes = size_bytes
+        self.users = 0
+        self._store = store
+        self._lock = threading.Lock()
+        self._file: File | None = None
+        self._hash = hashlib.sha256()
+        self._offset = 0
+        self._synced = 0
+        self._over: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Upload({self.digest[:12]}, {self._offset} of {self.size_bytes} bytes)"
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are here: the next ones to send begin there."""
+        return self._offset
+
+    @property
+    def missing_bytes(self) -> int:
+        return self.size_bytes - self._offset
+
+    def append(self, offset: int, data: bytes | memoryview) -> int:
+        """Take bytes that begin at `offset`; returns the new offset. What is already here is passed over.
+
+        `Refused` for a gap, for more than the announced size, or when the upload is over; `DiskFull` leaves it as it was.
+        """
+        with self._lock:
+            file = self._open_file()
+            if offset > self._offset:
+                raise Refused(f"Bytes at {offset} leave a gap.", f"Send on from {self._offset}.")
+            if offset + len(data) > self.size_bytes:
+                raise Refused(f"More bytes were sent than the {self.size_bytes} that were announced.")
+            fresh = memoryview(data)[self._offset - offset :]
+            if not fresh:
+                return self._offset
+            try:
+                file.write_at(self._offset, fresh)
+            except DiskFull:
+                file.truncate(self._offset)
+                raise
+            self._hash.update(fresh)
+            self._offset += len(fresh)
+            if self._offset - self._synced >= SYNC_BYTES:
+                self._sync(file)
+            return self._offset
+
+    def finish(self) -> None:
+        """Verify the whole and give it its name; on return it is durable. A second call does nothing.
+
+        `Refused` if bytes are missing (send them) or the digest is another one (the partial file is gone: start again).
+        """
+        with self._lock:
+            if self._over == "finished":
+                return
+            file = self._open_file()
+            if self._offset < self.size_bytes:
+                raise Refused(f"{self.missing_bytes} bytes are missing.", f"Send on from {self._offset}.")
+            if self._hash.hexdigest() != self.digest:
+                self._discard("the bytes were not those of the digest")
+                raise Refused(
+                    f"The bytes have the digest {self._hash.hexdigest()}, not {self.digest}.",
+                    "Send them again.",
+                )
+            self._sync(file)
+            self._end("finished")
+            self._store._name(self.digest)
+
+    def close(self) -> None:
+        """Leave; the bytes stay for a later `begin` to go on with."""
+        self._store._leave(self, forget=False)
+
+    def cancel(self) -> None:
+        """Leave; if nobody else is sending the same bytes, what came of them is removed."""
+        self._store._leave(self, forget=True)
+
+    def _resume(self, file: File) -> None:
+        """Take over what the file holds; called once, before anyone else knows this upload."""
+        self._file = file
+        if file.size() > self.size_bytes:
+            file.truncate(0)
+        for piece in pieces(file):
+            self._hash.update(piece)
+            self._offset += len(piece)
+        self._synced = self._offset
+
+    def _open_file(self) -> File:
+        if self._file is None:
+            raise Refused(f"This upload is over: {self._over or 'not begun'}.", "Begin it again.")
+        return self._file
+
+    def _sync(self, file: File) -> None:
+        try:
+            file.sync()
+        except DiskFailed:
+            self._discard(
+                "the disk failed"
+            )  # a second sync could succeed, and still have lost what the first did
+            raise
+        self._synced = self._offset
+
+    def _discard(self, why: str) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._store._discard(self.digest)
+            self._file, self._over = None, why
+
+    def _end(self, why: str) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file, self._over = None, why
+
+
+class BlobStore:
+    """The blobs under the directory `path`; at most `max_uploads` are received at a time."""
+
+    def __init__(
+        self, disk: Disk, path: Path, *, max_uploads: int = 64, margin_bytes: int = MARGIN_BYTES
+    ) -> None:
+        self._disk = disk
+        self._root = path
+        self._partial = path / "partial"
+        self._max_uploads = max_uploads
+        self._margin_bytes = margin_bytes
+        self._lock = threading.Lock()
+        self._uploads: dict[str, Upload] = {}
+        disk.make_directory(self._partial)
+
+    # --- what is there
+
+    def path(self, digest: str) -> Path:
+        """Where the blob is or would be; `Refused` for what is not 64 lower-case hex digits."""
+        if not _DIGEST.fullmatch(digest):
+            raise Refused(f"{digest[:80]!r} is not a SHA-256 digest in hex.")
+        return self._root / digest[:2] / digest
+
+    def has(self, digest: str) -> bool:
+        return self._disk.size(self.path(digest)) is not None
+
+    def size(self, digest: str) -> int:
+        """The blob's length in bytes; `Refused` if it is not here."""
+        size_bytes = self._disk.size(self.path(digest))
+        if size_bytes is None:
+            raise _not_here(digest)
+        return size_bytes
+
+    def read(self, digest: str, offset: int, length: int) -> bytes:
+        """At most `length` bytes (and 16 MiB) from `offset`, fewer at the end; `Refused` if the blob is not here."""
+        file = self._open(digest)
+        try:
+            return file.read_at(offset, min(length, READ_BYTES))
+        finally:
+            file.close()
+
+    def verify(self, digest: str) -> Literal["ok", "missing", "corrupt"]:
+        """Hash the blob again."""
+        try:
+            file = self._open(digest)
+        except Refused:
+            return "missing"
+        try:
+            return "ok" if _digest(file) == digest else "corrupt"
+        finally:
+            file.close()
+
+    def digests(self) -> Iterator[str]:
+        """Every blob that is here, in order; blobs that come or go meanwhile may or may not be among them."""
+        for directory in self._disk.list(self._root):
+            if len(directory) == 2:
+                yield from filter(_DIGEST.fullmatch, self._disk.list(self._root / directory))
+
+    def remove(self, digest: str) -> bool:
+        """Remove a blob; False if it is not here. The caller knows that nobody needs it any more."""
+        path = self.path(digest)
+        with self._lock:
+            if self._disk.size(path) is None:
+                return False
+            self._disk.remove(path)
+        return True
+
+    # --- what comes in
+
+    def begin(self, digest: str, size_bytes: int) -> Upload | None:
+        """Start to receive a blob, or go on where it stopped; None if it is already here.
+
+        Bytes of an earlier try are read and hashed again first. `Busy` when too many are being received, `Refused` if
+        another size was announced for it, `DiskFull` if it cannot fit.
+        """
+        path = self.path(digest)
+        if not 0 <= size_bytes <= MAX_BLOB_BYTES:
+            raise Refused(f"A blob cannot have {size_bytes} bytes.")
+        with self._lock:
+            if self._disk.size(path) is not None:
+                return None
+            upload = self._uploads.get(digest)
+            if upload is None or upload._over is not None:
+                upload = self._new_upload(digest, size_bytes)
+            elif upload.size_bytes != size_bytes:
+                raise Refused(
+                    f"The same content was announced with {upload.size_bytes} bytes, and with {size_bytes}."
+                )
+            upload.users += 1
+        try:
+            with upload._lock:
+                if upload._file is None and upload._over is None:
+                    upload._resume(self._disk.open(self._partial / digest, write=True))
+        except BaseException:
+            self._leave(upload, forget=False)
+            raise
+        return upload
+
+    def put(self, data: bytes) -> str:
+        """Keep these bytes; returns their digest. Durable on return."""
+        digest = hashlib.sha256(data).hexdigest()
+        upload = self.begin(digest, len(data))
+        if upload is not None:
+            try:
+                upload.append(0, data)
+                upload.finish()
+            finally:
+                upload.close()
+        return digest
+
+    def adopt(self, path: Path) -> str:
+        """Take a finished file in, which must be on the same file system and not change any more; returns its digest."""
+        file = self._disk.open(path, write=True)
+        try:
+            digest = _digest(file)
+            file.sync()
+        finally:
+            file.close()
+        with self._lock:
+            if self.has(digest):
+                self._disk.remove(path)
+            else:
+                self._rename(path, digest)
+        return digest
+
+    def expire(self, now: float, idle_s: float) -> list[str]:
+        """Remove partial files that nobody is sending and that have not grown for `idle_s` seconds before `now`."""
+        gone: list[str] = []
+        for digest in self._disk.list(self._partial):
+            with self._lock:
+                path = self._partial / digest
+                if digest in self._uploads or self._disk.size(path) is None:
+                    continue
+                if now - self._disk.modified(path) >= idle_s:
+                    self._disk.remove(path)
+                    gone.append(digest)
+        return gone
+
+    # --- between a store and its uploads
+
+    def _new_upload(self, digest: str, size_bytes: int) -> Upload:
+        if len(self._uploads) >= self._max_uploads:
+            raise Busy(f"{self._max_uploads} uploads are under way already.", "Try again in a moment.")
+        here = min(self._disk.size(self._partial / digest) or 0, size_bytes)
+        wanted = size_bytes - here + sum(upload.missing_bytes for upload in self._uploads.values())
+        free = self._disk.free_bytes(self._root) - self._margin_bytes
+        if wanted > free:
+            raise DiskFull(
+                f"{wanted} bytes are to come and {max(free, 0)} are free for them on this worker's disk.",
+                "Remove files that are not needed, or make space.",
+            )
+        upload = self._uploads[digest] = Upload(self, digest, size_bytes)
+        return upload
+
+    def _leave(self, upload: Upload, *, forget: bool) -> None:
+        with self._lock:
+            upload.users -= 1
+            if upload.users > 0:
+                return
+            if self._uploads.get(upload.digest) is upload:
+                del self._uploads[upload.digest]
+            with upload._lock:
+                if forget:
+                    upload._discard("it was given up")
+                upload._end("it was given up")
+
+    def _discard(self, digest: str) -> None:
+        self._disk.remove(self._partial / digest)
+
+    def _name(self, digest: str) -> None:
+        self._rename(self._partial / digest, digest)
+
+    def _rename(self, source: Path, digest: str) -> None:
+        target = self.path(digest)
+        self._disk.make_directory(target.parent)
+        self._disk.replace(source, target)
+
+    def _open(self, digest: str) -> File:
+        try:
+            return self._disk.open(self.path(digest))
+        except FileNotFoundError as error:
+            raise _not_here(digest) from error
+
+
+def _not_here(digest: str) -> Refused:
+    return Refused(f"The blob {digest[:12]} is not on this worker.")
+
+
+def _digest(file: File) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces(file, piece_bytes=PIECE_BYTES):
+        digest.update(piece)
+    return digest.hexdigest()
