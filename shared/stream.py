@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
-from shared.errors import MinkaError, ProtocolViolation, TimedOut, Unreachable
-from shared.frames import Frame, FrameDecoder, FrameEncoder
+from shared.errors import ProtocolViolation, TimedOut, Unreachable
+from shared.frames import Frame, FrameDecoder, FrameEncoder, ProtocolMisuse
 from shared.handshake import ClientHandshake, Introduction, SessionKeys
 
 RECEIVE_BYTES: Final = 256 << 10
@@ -99,7 +99,9 @@ class FrameStream:
                         left = left[self._socket.send(left) :]
                     except BlockingIOError:
                         self._wait(self._writable, deadline, "take what was sent")
-        except MinkaError:
+        except ProtocolMisuse:
+            raise  # nothing was sent
+        except BaseException:
             self.close()
             raise
 

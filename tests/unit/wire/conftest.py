@@ -37,14 +37,14 @@ def listen() -> Iterator[Listen]:
     """Listens on a loopback port and gives each connection to `answer`, which closes it."""
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
+    over = threading.Event()
 
     def serve(listener: socket.socket, answer: Answer) -> None:
         while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return  # the test is over
+            connection, _ = listener.accept()
             with connection:
+                if over.is_set():
+                    return
                 answer(connection)
 
     def start(answer: Answer) -> tuple[str, int]:
@@ -56,11 +56,11 @@ def listen() -> Iterator[Listen]:
         return address
 
     yield start
-    for listener in listeners:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-    for thread in threads:
+    over.set()
+    for listener, thread in zip(listeners, threads, strict=True):
+        socket.create_connection(listener.getsockname()).close()
         thread.join()
+        listener.close()
 
 
 @pytest.fixture
