@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from typing import Any
 
 import digits
 import environment
+from interruptions import Interruptions
 from terminal import Terminal
 
 WORKERS = 3
@@ -46,8 +45,7 @@ def has_screen() -> bool:
 
 def run(terminal: Terminal, *, window: bool, keep: bool) -> None:
     """Show it all. Whatever happens, the cluster is stopped at the end unless `keep`. Raises `DemoFailed`."""
-    folder = Path(tempfile.mkdtemp(prefix="minka-demo-"))
-    with _cluster(terminal, folder, keep=keep) as cluster:
+    with _cluster(terminal, keep=keep) as cluster:
         model = _train(terminal, cluster)
         _predict(terminal, cluster, model)
         _verify(terminal, cluster, model)
@@ -62,8 +60,10 @@ def run(terminal: Terminal, *, window: bool, keep: bool) -> None:
 class _Cluster:
     """The running workers, and the environment in which `minka` finds them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, interruptions: Interruptions) -> None:
         self.folder = folder
+        self.data = str(folder / "data")
+        self.interruptions = interruptions
         self.workers: list[dict[str, Any]] = []
         self.environment = dict(os.environ)
 
@@ -74,52 +74,29 @@ class _Cluster:
 
 
 @contextlib.contextmanager
-def _cluster(terminal: Terminal, folder: Path, *, keep: bool) -> Iterator[_Cluster]:
-    """Workers on loopback with their data in `folder`; both end with the block, except that `keep` keeps a good end."""
-    cluster = _Cluster(folder)
-    data = str(folder / "data")
-    well = False
-    with _ended_by_signals():
-        try:
-            terminal.heading(f"A cluster of {WORKERS} workers on this machine")
-            answer = _minka(cluster, "cluster", "up", "--workers", str(WORKERS), "--data", data)
-            cluster.started(answer)
-            for worker in cluster.workers:
-                role = "leads" if worker["id"] == answer["leader"] else "follows"
-                terminal.line(f"  {worker['id']}  {worker['address']:<21} {role}")
-            yield cluster
-            well = True
-        finally:
-            if not (well and keep):
-                _stop(terminal, cluster, data)
+def _cluster(terminal: Terminal, *, keep: bool) -> Iterator[_Cluster]:
+    """Workers on loopback, their data in a temporary folder; both end with the block, unless `keep` and all went well."""
+    with Interruptions() as interruptions, contextlib.ExitStack() as ending:
+        cluster = _Cluster(Path(tempfile.mkdtemp(prefix="minka-demo-")), interruptions)
+        ending.callback(_stop, terminal, cluster)
+        terminal.heading(f"A cluster of {WORKERS} workers on this machine")
+        answer = _minka(cluster, "cluster", "up", "--workers", str(WORKERS), "--data", cluster.data)
+        cluster.started(answer)
+        for worker in cluster.workers:
+            role = "leads" if worker["id"] == answer["leader"] else "follows"
+            terminal.line(f"  {worker['id']}  {worker['address']:<21} {role}")
+        yield cluster
+        if keep:
+            ending.pop_all()
 
 
-def _stop(terminal: Terminal, cluster: _Cluster, data: str) -> None:
-    """Stop the workers and remove what they wrote. A second Ctrl-C does not hinder it."""
-    patience = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        if Path(data).exists():
-            with terminal.timed("stopping the cluster"):
-                _minka(cluster, "cluster", "down", "--data", data)
-        shutil.rmtree(cluster.folder, ignore_errors=True)
-    finally:
-        signal.signal(signal.SIGINT, patience)
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Being told to end is like Ctrl-C: what was started is stopped first."""
-
-    def end(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    earlier = {name: signal.signal(getattr(signal, name), end) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in earlier.items():
-            signal.signal(getattr(signal, name), handler)
+def _stop(terminal: Terminal, cluster: _Cluster) -> None:
+    """Stop the workers and remove what they wrote."""
+    cluster.interruptions.ignore()
+    if Path(cluster.data).exists():
+        with terminal.timed("stopping the cluster"):
+            _minka(cluster, "cluster", "down", "--data", cluster.data)
+    shutil.rmtree(cluster.folder, ignore_errors=True)
 
 
 def _train(terminal: Terminal, cluster: _Cluster) -> dict[str, Any]:
@@ -200,7 +177,7 @@ def _say_how_to_go_on(terminal: Terminal, cluster: _Cluster) -> None:
     for name in ("MINKA_CLUSTER", "MINKA_KEYS"):
         terminal.line(f"  {setting}{name}={cluster.environment[name]}")
     terminal.line(f"  {minka} status")
-    terminal.line(f"  {minka} cluster down --data {cluster.folder / 'data'}")
+    terminal.line(f"  {minka} cluster down --data {cluster.data}")
 
 
 def _minka(cluster: _Cluster, *arguments: str, answers: bool = True) -> dict[str, Any]:
@@ -209,12 +186,10 @@ def _minka(cluster: _Cluster, *arguments: str, answers: bool = True) -> dict[str
     Returns its JSON answer, or nothing from a command that gives none (`answers` false).
     """
     command = [environment.program("minka"), *arguments, *(["--json"] if answers else [])]
-    result = subprocess.run(
-        command, env=cluster.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
-    )
-    if result.returncode != 0:
-        raise DemoFailed(f"minka {' '.join(arguments[:2])} ended with exit code {result.returncode}")
+    code, output = cluster.interruptions.run(command, cluster.environment)
+    if code != 0:
+        raise DemoFailed(f"minka {' '.join(arguments[:2])} ended with exit code {code}")
     if not answers:
         return {}
-    answer: dict[str, Any] = json.loads(result.stdout)
+    answer: dict[str, Any] = json.loads(output)
     return answer

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeGuard
 
 PACKAGES = ("shared", "worker", "backend", "frontend")
 PRODUCT = (*PACKAGES, "packaging")
@@ -17,7 +18,7 @@ LONGEST_FILE_LINES = 450
 
 RUN_TIME_DEPENDENCIES = {"numpy", "PIL", "webview"}
 HEAVY = RUN_TIME_DEPENDENCIES
-HEAVY_SHARED = {"shared.images", "shared.datasets"}
+HEAVY_SHARED = {"shared.images", "shared.datasets", "shared.array_files"}
 NODE_PROCESS = ("worker.__main__", "worker.node")
 PURE = {
     *("__future__", "abc", "bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools"),
@@ -230,16 +231,38 @@ def unsafe_imports(tree: Tree) -> list[str]:
 
 
 def fixed_waits(tree: Tree) -> list[str]:
-    """Nothing waits for a fixed time: wait for the event, with a deadline."""
-    found = []
+    """Nothing waits for a fixed time. Where no event tells (a process is not our child), a loop looks until a deadline."""
+    found: list[str] = []
     for path in tree.python(*PRODUCT, "tests", "docs"):
-        for node in ast.walk(ast.parse(tree.text(path))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep":
-                found.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
         found.extend(
             f"{path}:{item.line}: {item.module}" for item in tree.imports(path) if item.module == "time.sleep"
         )
+        polled = (
+            set() if path.parts[0] in ("worker", "shared") else _polling_sleeps(ast.parse(tree.text(path)))
+        )
+        found.extend(
+            f"{path}:{node.lineno}: {ast.unparse(node)}"
+            for node in ast.walk(ast.parse(tree.text(path)))
+            if _is_sleep(node) and node.lineno not in polled
+        )
     return found
+
+
+def _polling_sleeps(module: ast.Module) -> set[int]:
+    """The lines that sleep inside a loop of a function that compares the clock with a deadline."""
+    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
+    loops = [
+        node
+        for function in functions
+        if re.search(r"time\.monotonic\(\) [<>]=? deadline", ast.unparse(function))
+        for node in ast.walk(function)
+        if isinstance(node, ast.While)
+    ]
+    return {node.lineno for loop in loops for node in ast.walk(loop) if _is_sleep(node)}
+
+
+def _is_sleep(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
 
 
 def long_files(tree: Tree) -> list[str]:

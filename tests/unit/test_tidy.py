@@ -25,6 +25,16 @@ def test_the_house_keeps(rule: Rule, house: Tree) -> None:
     assert not broken, "\n".join([str(rule.__doc__), *broken])
 
 
+POLL = """
+import time
+
+def wait(gone, deadline):
+    while not gone():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)
+"""
+
 FAULTS = [
     ("walls", "backend/client.py", "import worker.node\n"),
     ("walls", "worker/node.py", "def start():\n    from backend import client\n"),
@@ -43,6 +53,8 @@ FAULTS = [
     ("unsafe_imports", "worker/monitor/pages.py", "from http.server import HTTPServer\n"),
     ("unsafe_imports", "worker/training/pool.py", "from multiprocessing import Pool\n"),
     ("fixed_waits", "worker/node.py", "import time\n\ntime.sleep(1)\n"),
+    ("fixed_waits", "worker/node.py", POLL),
+    ("fixed_waits", "backend/processes.py", POLL.replace("time.monotonic() > deadline", "looks > 100")),
     ("fixed_waits", "tests/live/test_node.py", "from time import sleep\n\nsleep(1)\n"),
     ("long_files", "worker/node.py", "x = 1\n" * 451),
     ("long_files", "frontend/app/main.js", "x();\n" * 451),

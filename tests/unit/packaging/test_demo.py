@@ -81,7 +81,7 @@ def test_an_interruption_stops_the_cluster(number: signal.Signals, asked: Path, 
         for line in process.stdout:
             if line.startswith("Training"):
                 break
-        process.send_signal(number)
+        process.send_signal(number)  # before, while or after the training starts: each must end well
         process.communicate(timeout=20)
     assert process.returncode != 0
     assert _commands(asked)[-1] == "cluster down"
