@@ -1,0 +1,100 @@
+"""predict: images to a model, its answers back."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from backend.cli.console import Console, Outcome, percent, printable, short, table
+from backend.cli.options import Commands, add_command, connect, positive_integer
+from backend.client import ClusterClient
+from shared.errors import Refused
+from shared.messages import PREDICT_BYTES, Predict, PredictInput
+
+ROWS_AT_ONCE = 500
+"""Inputs in one request: their probabilities have to fit into the header of one answer."""
+ANSWER_S = 60.0
+RECEIPT = ("model", "digest", "term", "index", "worker")
+
+Batch = tuple[list[PredictInput], bytes]
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this command to the parser."""
+    predict = add_command(commands, "predict", "let a model say what images show")
+    predict.add_argument("model", metavar="MODEL")
+    predict.add_argument("images", metavar="IMAGE", type=Path, nargs="*", help="image files (PNG, JPEG, …)")
+    predict.add_argument(
+        "--inputs", metavar="F", type=Path, help="a file of many images, IDX or NPZ, instead"
+    )
+    predict.add_argument("--limit", metavar="N", type=positive_integer, help="only the first N of --inputs")
+    predict.set_defaults(run=run_predict)
+
+
+def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
+    """Many inputs travel in several requests; the answer is one, with the receipt of the last."""
+    if bool(options.images) == (options.inputs is not None):
+        raise Refused("What to predict is not clear.", "Name image files, or one file with --inputs.")
+    names = [path.name for path in options.images]
+    batches = (
+        _image_batches(options.images) if options.images else _array_batches(options.inputs, options.limit)
+    )
+    outputs: list[dict[str, Any]] = []
+    receipt: dict[str, Any] = {}
+    with connect(options) as client:
+        for pieces, body in batches:
+            answer = _ask(client, options.model, pieces, body)
+            if receipt and receipt["digest"] != answer["digest"]:
+                raise Refused("The model changed between two requests.", "Ask again.")
+            receipt = {key: answer[key] for key in RECEIPT}
+            outputs += answer["outputs"]
+            console.progress.update(f"{len(outputs):,} predicted")
+    rows = [
+        _row(names[position] if names else str(position), output) for position, output in enumerate(outputs)
+    ]
+    text = table(("INPUT", "LABEL", "PROBABILITY", "NEXT"), rows)
+    read = f"read at index {receipt['index']}, answered by {receipt['worker']}"
+    note = printable(f"model {receipt['model']}  {short(receipt['digest'])}  {read}")
+    return Outcome({**receipt, "outputs": outputs}, f"{text}\n\n{note}")
+
+
+def _ask(client: ClusterClient, model: str, pieces: list[PredictInput], body: bytes) -> dict[str, Any]:
+    return client.call(Predict(model, tuple(pieces)), body, answer_s=ANSWER_S).header
+
+
+def _image_batches(paths: list[Path]) -> Iterator[Batch]:
+    """The files' bytes as they are, as many at once as fit into a request. Raises `Refused`."""
+    pieces: list[PredictInput] = []
+    body = b""
+    for path in paths:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise Refused(f"{path} cannot be read: {error.strerror or error}.") from error
+        if len(content) > PREDICT_BYTES:
+            raise Refused(f"{path} has more than {PREDICT_BYTES // 2**20} MiB.", "Make it smaller.")
+        if pieces and (len(body) + len(content) > PREDICT_BYTES or len(pieces) == ROWS_AT_ONCE):
+            yield pieces, body
+            pieces, body = [], b""
+        pieces.append(PredictInput("image", len(content)))
+        body += content
+    yield pieces, body
+
+
+def _array_batches(path: Path, limit: int | None) -> Iterator[Batch]:
+    """The images of a data set's file, as arrays. Raises `Refused` for one that cannot be read."""
+    from shared.datasets import load_inputs  # brings numpy: only where it is needed
+
+    images = load_inputs(path, str(path))[:limit]
+    if not len(images):
+        raise Refused(f"{path} holds no images.")
+    rows = max(1, min(ROWS_AT_ONCE, PREDICT_BYTES // images[0].nbytes))
+    for start in range(0, len(images), rows):
+        part = images[start : start + rows]
+        yield [PredictInput("array", part.nbytes, part.shape)], part.tobytes()
+
+
+def _row(name: str, output: dict[str, Any]) -> tuple[str, str, str | None, str]:
+    ranked = sorted(output["probabilities"].items(), key=lambda pair: -pair[1])
+    following = ", ".join(f"{label} {percent(part)}" for label, part in ranked[1:3])
+    return name, output["label"], percent(output["probabilities"].get(output["label"])), following

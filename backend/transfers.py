@@ -1,0 +1,236 @@
+"""Files to the cluster and back: in chunks, verified, resumed where they broke off, in flat memory.
+
+A file's bytes are a blob, named by its SHA-256; its name is data and never a path here.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from backend.client import Answer, ClusterClient
+from shared.errors import MinkaError, NotLeader, Refused, TimedOut, Unreachable
+from shared.messages import (
+    CHUNK_BYTES,
+    INLINE_BYTES,
+    NAME_CHARACTERS,
+    BeginUpload,
+    FinishUpload,
+    Put,
+    Read,
+    UploadChunk,
+)
+
+Progress = Callable[[int, int], None]
+"""Told the bytes done and the bytes in all, after each chunk."""
+
+RESTARTS_LIMIT = 3
+"""How often an upload is begun again without a byte of progress, as new leaders may hold fewer of its bytes."""
+FINISH_ANSWER_S = 120.0
+"""For a live leader to see a blob durable on a majority of the workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that has come whole: its path here, its size in bytes, its SHA-256."""
+
+    path: Path
+    size_bytes: int
+    digest: str
+
+
+def no_progress(done: int, total: int) -> None:
+    """For those who do not want to know."""
+
+
+def upload(
+    client: ClusterClient, source: Path | bytes, name: str, progress: Progress = no_progress
+) -> dict[str, Any]:
+    """Put the bytes of a file, or these bytes, into the cluster under `name`, and return the new file's row.
+
+    Up to `INLINE_BYTES` travel with the command; more are uploaded first, from where an earlier upload of the same bytes
+    broke off. Raises `Refused` for a file that cannot be read or that changes meanwhile, and as `ClusterClient` does.
+    """
+    name = checked_name(name)
+    with _opened(source) as stream:
+        digest, size_bytes = _digest(stream)
+        body = b""
+        if size_bytes <= INLINE_BYTES:
+            stream.seek(0)
+            body = stream.read(INLINE_BYTES + 1)
+            if hashlib.sha256(body).hexdigest() != digest:
+                raise _changed(name)
+        else:
+            _send_blob(client, stream, name, digest, size_bytes, progress)
+    answer = client.command(lambda ticket: Put(ticket, name, digest, size_bytes), body)
+    progress(size_bytes, size_bytes)
+    row: dict[str, Any] = answer.header["file"]
+    return row
+
+
+def checked_name(name: str) -> str:
+    """`name` as the cluster takes it: text of UTF-8, not empty, at most `NAME_CHARACTERS`. Raises `Refused`."""
+    name = name.encode("utf-8", "replace").decode()
+    if not name.strip() or len(name) > NAME_CHARACTERS:
+        raise Refused(f"The name of a file has 1 to {NAME_CHARACTERS} characters, this one {len(name)}.")
+    return name
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex. Raises `Refused` when it cannot be read."""
+    with _opened(path) as stream:
+        return _digest(stream)[0]
+
+
+def download(
+    client: ClusterClient, row: Mapping[str, Any], target: Path, progress: Progress = no_progress
+) -> Download:
+    """Fetch the bytes of a file's `row` (or of anything with "digest" and "bytes") to the path `target`.
+
+    They are collected beside it, under a name made of the digest, so that a download that broke off goes on; then
+    verified, and put at `target` at once. Raises `Refused` when the target cannot be written or the bytes are not those
+    of the digest (nothing is left at `target` then), and as `ClusterClient` does.
+    """
+    digest, size_bytes = str(row["digest"]), int(row["bytes"])
+    part = target.parent / f".{digest[:32]}.minka-part"
+    try:
+        with open(part, "a+b") as stream:
+            hasher, done = _resumed(stream, size_bytes)
+            progress(done, size_bytes)
+            for chunk in read_blob(client, digest, size_bytes, done):
+                stream.write(chunk)
+                hasher.update(chunk)
+                done += len(chunk)
+                progress(done, size_bytes)
+            stream.flush()
+            os.fsync(stream.fileno())
+            whole = stream.tell() == size_bytes  # not so if another download wrote to the same part
+        if hasher.hexdigest() != digest or not whole:
+            part.unlink()
+            raise _corrupt(digest)
+        os.replace(part, target)
+    except OSError as error:
+        raise Refused(f"{target} cannot be written: {error.strerror or error}.") from error
+    return Download(target, size_bytes, digest)
+
+
+def fetch(client: ClusterClient, digest: str, size_bytes: int) -> bytes:
+    """A small blob, verified, in memory. Raises as `download` does."""
+    data = b"".join(read_blob(client, digest, size_bytes))
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise _corrupt(digest)
+    return data
+
+
+def read_blob(client: ClusterClient, digest: str, size_bytes: int, offset: int = 0) -> Iterator[bytes]:
+    """The bytes of a blob from `offset` on, in chunks, from any worker that holds them; not verified."""
+    while offset < size_bytes:
+        body = _read(client, Read(digest, offset, min(CHUNK_BYTES, size_bytes - offset))).body
+        if not body or offset + len(body) > size_bytes:
+            raise Refused(f"The blob {digest[:12]}… is not {size_bytes} bytes long in the cluster.")
+        offset += len(body)
+        yield body
+
+
+def _read(client: ClusterClient, request: Read) -> Answer:
+    """From the leader; when it cannot, from whoever can."""
+    try:
+        return client.call(request)
+    except Refused as refusal:
+        for address in client.addresses:
+            try:
+                return client.call_worker(address, request)
+            except (Refused, NotLeader, Unreachable, TimedOut):
+                continue
+        raise refusal
+
+
+def _send_blob(
+    client: ClusterClient, stream: BinaryIO, name: str, digest: str, size_bytes: int, progress: Progress
+) -> None:
+    """Upload until a leader has seen all bytes on a majority.
+
+    A new leader may hold fewer bytes than the one before: then it is asked again where to go on.
+    """
+    furthest, restarts = -1, 0
+    while True:
+        begun = client.call(BeginUpload(digest, size_bytes)).header
+        if begun["complete"]:
+            return
+        restarts = 0 if begun["offset"] > furthest else restarts + 1
+        furthest = max(furthest, begun["offset"])
+        try:
+            for offset in _send_chunks(client, stream, name, digest, begun["offset"], size_bytes):
+                progress(offset, size_bytes)
+            client.call(FinishUpload(digest), answer_s=FINISH_ANSWER_S)
+            return
+        except Refused as refusal:
+            if restarts >= RESTARTS_LIMIT:
+                raise (_changed(name) if _digest(stream)[0] != digest else refusal) from None
+
+
+def _send_chunks(
+    client: ClusterClient, stream: BinaryIO, name: str, digest: str, offset: int, size_bytes: int
+) -> Iterator[int]:
+    """Send what lies after `offset`, following the offsets that the leader answers; yields each of them."""
+    retreats = 0
+    while offset < size_bytes:
+        stream.seek(offset)
+        chunk = stream.read(min(CHUNK_BYTES, size_bytes - offset))
+        if not chunk:
+            raise _changed(name)
+        answered = int(client.call(UploadChunk(digest, offset), chunk).header["offset"])
+        retreats += answered <= offset
+        if retreats > RESTARTS_LIMIT or not 0 <= answered <= size_bytes:
+            raise Refused(f"The upload of {name!r} makes no progress.", "Try again.")
+        offset = answered
+        yield offset
+
+
+def _resumed(stream: BinaryIO, size_bytes: int) -> tuple[Any, int]:
+    """The hash and the length of what an earlier download left; nothing, if that is too long to be true."""
+    stream.seek(0, io.SEEK_END)
+    if stream.tell() > size_bytes:
+        stream.truncate(0)
+    stream.seek(0)
+    hasher = hashlib.sha256()
+    while chunk := stream.read(CHUNK_BYTES):
+        hasher.update(chunk)
+    return hasher, stream.tell()
+
+
+def _digest(stream: BinaryIO) -> tuple[str, int]:
+    """SHA-256 in hex, and the number of bytes that it covers."""
+    stream.seek(0)
+    hasher, size_bytes = hashlib.sha256(), 0
+    while chunk := stream.read(CHUNK_BYTES):
+        hasher.update(chunk)
+        size_bytes += len(chunk)
+    return hasher.hexdigest(), size_bytes
+
+
+@contextmanager
+def _opened(source: Path | bytes) -> Iterator[BinaryIO]:
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
+    try:
+        with open(source, "rb") as stream:
+            yield stream
+    except OSError as error:
+        raise Refused(f"{source} cannot be read: {error.strerror or error}.") from error
+
+
+def _changed(name: str) -> MinkaError:
+    return Refused(f"{name!r} changed while it was uploaded.", "Upload it again when nobody writes to it.")
+
+
+def _corrupt(digest: str) -> MinkaError:
+    return Refused(
+        f"The bytes received are not those of the digest {digest[:12]}….",
+        'Try again, and run "minka verify" to see which worker holds a damaged copy.',
+    )
