@@ -14,7 +14,6 @@ class VoteRequest:
     """A (pre-)candidate asks for a vote; `last_index`, `last_term` are of its log (5.2, 5.4.1, 9.6).
 
     `pre`: nothing is promised yet. `transfer`: the leader itself asked for this election (3.10).
-    `crash`: the candidate's connection to the leader broke; a voter whose own broke too may answer early.
     """
 
     to: str
@@ -24,7 +23,6 @@ class VoteRequest:
     last_term: int
     pre: bool = False
     transfer: bool = False
-    crash: bool = False
 
 
 @dataclass(frozen=True, slots=True)
