@@ -106,7 +106,8 @@ def _train(terminal: Terminal, cluster: _Cluster) -> dict[str, Any]:
     for file in answer["files"]:
         terminal.line(f"  {file['name']:<27} {file['bytes']:>9,} bytes  {file['digest'][:DIGEST_LETTERS]}…")
     terminal.heading(f"Training on every core of every worker, {EPOCHS} epochs")
-    options = [part for pair in FILES.items() for part in pair]
+    ids = [str(file["id"]) for file in answer["files"]]
+    options = [part for pair in zip(FILES, ids, strict=True) for part in pair]
     model = _minka(
         cluster, "train", *options, "--epochs", str(EPOCHS), "--seed", str(SEED), "--name", "digits"
     )

@@ -76,6 +76,9 @@ class Tree:
             else:
                 yield path.relative_to(self.root)
 
+    def has(self, path: Path | str) -> bool:
+        return Path(path) in self.files
+
     def text(self, path: Path) -> str:
         return (self.root / path).read_text(encoding="utf-8")
 
@@ -287,6 +290,25 @@ def stray_packages(tree: Tree) -> list[str]:
     ]
 
 
+def not_installed(tree: Tree) -> list[str]:
+    """What lies in a package is installed with it: each folder with Python is a package, each other file is listed data."""
+    listed = (
+        set(re.findall(r'"\*\*/\*(\.\w+)"', tree.text(Path("pyproject.toml"))))
+        if tree.has("pyproject.toml")
+        else set()
+    )
+    found = []
+    for path in tree.files:
+        if path.parts[0] not in PACKAGES:
+            continue
+        if path.suffix == ".py":
+            if not tree.has(path.parent / "__init__.py"):
+                found.append(f"{path}: its folder has no __init__.py")
+        elif path.parts[0] != "frontend" or path.suffix not in listed:
+            found.append(f"{path}: is not among the package data in pyproject.toml")
+    return found
+
+
 def forbidden_words(tree: Tree) -> list[str]:
     found = []
     for path in tree.files:
@@ -354,6 +376,7 @@ RULES = (
     long_files,
     catch_alls,
     stray_packages,
+    not_installed,
     forbidden_words,
     line_ends,
     broken_links,

@@ -61,6 +61,9 @@ FAULTS = [
     ("catch_alls", "worker/utils.py", "x = 1\n"),
     ("catch_alls", "backend/helpers/text.py", "x = 1\n"),
     ("stray_packages", "packaging/__init__.py", ""),
+    ("not_installed", "worker/storage/log.py", "x = 1\n"),
+    ("not_installed", "frontend/app/notes.doc", "words\n"),
+    ("not_installed", "backend/icon.png", ""),
     ("forbidden_words", "worker/node.py", "# TO" + "DO: finish\n"),
     ("forbidden_words", "tests/unit/test_node.py", "pytest.sk" + "ip('later')\n"),
     ("forbidden_words", "docs/operations.md", "Look in /ho" + "me/ana/minka.\n"),
@@ -115,6 +118,10 @@ def test_what_keeps_the_rules_is_not_found_fault_with(tmp_path: Path) -> None:
         "README.md",
         "# One title\n\n[here](#one-title) [code](worker/node.py) [out](https://a.example)\n",
     )
+    _write(tmp_path, "pyproject.toml", '[tool.setuptools.package-data]\nfrontend = ["**/*.css"]\n')
+    _write(tmp_path, "frontend/common/theme.css", "body {}\n")
+    for package in ("shared", "worker", "worker/raft", "worker/training", "backend", "frontend"):
+        _write(tmp_path, f"{package}/__init__.py", "")
     for rule in house_rules.RULES:
         assert rule(Tree(tmp_path)) == []
 
