@@ -6,7 +6,9 @@ of `ServerLimits`. Every answer carries the security headers; a request whose Ho
 """
 
 import errno
+import heapq
 import ipaddress
+import itertools
 import logging
 import selectors
 import socket
@@ -16,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from email.utils import formatdate
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from shared.errors import Busy
 from shared.http1 import Head, Request
@@ -44,6 +46,13 @@ Handler = Callable[[Request], Answer]
 HostRule = Callable[[str], bool]
 
 log = logging.getLogger(__name__)
+
+
+class HasFileno(Protocol):
+    """A socket, or what wraps one."""
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
 
 
 def literal_host(host: str) -> bool:
@@ -81,9 +90,10 @@ class HttpServer:
         self._connections: dict[Connection, int] = {}
         self._per_address: Counter[str] = Counter()
         self._calls: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_numbers = itertools.count()
         self._stopping = False
         self._sweep_at = float("inf")
-        self._accept_at: float | None = None
         self._date = (0, "")
         self._listener = _listen(listen)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
@@ -134,32 +144,30 @@ class HttpServer:
         self._calls.append(call)
         self._wake()
 
-    def add_reader(self, sock: socket.socket, callback: Callable[[], None]) -> None:
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Runs `call` in the loop after `delay_s` seconds; only from the loop's own thread."""
+        heapq.heappush(self._timers, (self._clock() + delay_s, next(self._timer_numbers), call))
+
+    def add_reader(self, sock: HasFileno, callback: Callable[[], None]) -> None:
         """Calls `callback` in the loop whenever `sock` can be read."""
         self._selector.register(sock, selectors.EVENT_READ, lambda _events: callback())
 
-    def remove_reader(self, sock: socket.socket) -> None:
+    def remove_reader(self, sock: HasFileno) -> None:
         """Undoes `add_reader`, before the socket is closed."""
         self._selector.unregister(sock)
 
     def turn(self, wait_s: float | None = None) -> None:
         """One turn of the loop: waits for a socket, a call or a deadline, at most `wait_s`, serves them."""
-        due = min(self._sweep_at, self._accept_at if self._accept_at is not None else float("inf"))
-        until_due = max(0.0, due - self._clock())
+        due = min(self._sweep_at, self._timers[0][0] if self._timers else float("inf"))
+        until_due = 0.0 if self._calls else max(0.0, due - self._clock())
         wait = until_due if wait_s is None else min(wait_s, until_due)
-        if self._calls:
-            wait = 0.0
         for key, events in self._selector.select(None if wait == float("inf") else wait):
             key.data(events)
         for _ in range(len(self._calls)):
             self._calls.popleft()()
-        self._sweep()
-
-    def _sweep(self) -> None:
         now = self._clock()
-        if self._accept_at is not None and now >= self._accept_at:
-            self._accept_at = None
-            self.add_reader(self._listener, self._accept)
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
         if now >= self._sweep_at:
             for connection in list(self._connections):
                 connection.expire()
@@ -171,7 +179,7 @@ class HttpServer:
         except OSError as error:
             if error.errno in _OUT_OF_FILES:
                 self.remove_reader(self._listener)
-                self._accept_at = self._clock() + ACCEPT_PAUSE_S
+                self.call_later(ACCEPT_PAUSE_S, lambda: self.add_reader(self._listener, self._accept))
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

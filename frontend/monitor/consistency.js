@@ -1,0 +1,78 @@
+// The consistency matrix: rows are files and models, columns are workers. This worker shows its own digests. A
+// worker whose state digest is equal at the same applied index holds the same names and digests, all of them.
+
+import { count, digest, size } from "/common/format.js";
+import { html, render, renderRows } from "/common/html.js";
+import { matches, searchWords, workersOf } from "/rows.js";
+import { t } from "/texts.js";
+
+const SHOWN = 200;
+
+export function drawVerdict(state) {
+  const status = state.status;
+  if (!status) return;
+  const workers = workersOf(status);
+  const different = status.peers.filter((peer) => peer.agrees === false);
+  const equal = 1 + status.peers.filter((peer) => peer.agrees && peer.reachable).length;
+  const all = workers.length;
+  let [tone, text] = ["good", t("allAgree", { count: all })];
+  if (different.length) [tone, text] = ["bad", t("someDiffer", { ids: different.map((peer) => peer.id).join(", ") })];
+  else if (equal < all) [tone, text] = ["warn", t("someUnknown", { count: equal, all })];
+  render(document.getElementById("verdict"), html`<span class="badge" data-tone="${tone}">${text}</span>`);
+  render(
+    document.getElementById("matrix-head"),
+    html`<tr><th scope="col">${t("name")}</th><th scope="col" class="number">${t("size")}</th>${workers.map(
+      (worker) => html`<th scope="col">${worker.id}${worker.own && html`<span class="tag">${t("here")}</span>`}</th>`,
+    )}</tr>`,
+  );
+  render(
+    document.getElementById("matrix-state"),
+    html`<tr><th scope="row">${t("stateAt", { index: count(status.applied_index) })}</th><td></td>${workers.map(
+      (worker) => html`<td class="cell">${digest(worker.state_digest)}${worker.own ? "" : agreement(worker)}</td>`,
+    )}</tr>`,
+  );
+}
+
+export function drawMatrix(state) {
+  const status = state.status;
+  if (!status) return;
+  const words = searchWords(document.getElementById("files-search"));
+  const rows = [
+    ...[...state.models.values()].map((row) => ({ ...row, what: "model" })),
+    ...[...state.files.values()].reverse().map((row) => ({ ...row, what: "file" })),
+  ].filter((row) => matches(words, `${row.name} ${row.id} ${row.digest ?? ""}`));
+  renderRows(
+    document.getElementById("matrix-rows"),
+    rows.slice(0, SHOWN),
+    (row) => `${row.what} ${row.id}`,
+    (row) => html`<tr>
+      <th scope="row" title="${row.name}">${row.name} <span class="tag">${t(row.what)} ${row.id}</span></th>
+      <td class="number">${size(row.bytes)}</td>
+      <td class="cell">${row.digest ? digest(row.digest) : html`<span class="note">${t("noDigest")}</span>`}</td>
+      ${status.peers.map((peer) => cell(peer))}
+    </tr>`,
+  );
+  const all = words.length ? rows.length : state.totals.files + state.totals.models;
+  const shown = Math.min(rows.length, SHOWN);
+  render(
+    document.getElementById("matrix-more"),
+    html`${shown < all && t("shownOf", { shown: count(shown), all: count(all) })}`,
+  );
+}
+
+function verdictOf(peer) {
+  if (peer.agrees === false) return ["bad", "≠", t("different"), t("differentAt", { index: count(peer.compared_index) })];
+  if (peer.reachable === false) return ["none", "·", t("unreachable"), t("unreachable")];
+  if (peer.agrees) return ["good", "=", t("equal"), t("equalAt", { index: count(peer.compared_index) })];
+  return ["warn", "…", t("pending"), t("pending")];
+}
+
+function agreement(peer) {
+  const [tone, sign, text, title] = verdictOf(peer);
+  return html` <span class="cell" data-tone="${tone}" title="${title}">${sign} ${text}</span>`;
+}
+
+function cell(peer) {
+  const [tone, sign, text] = verdictOf(peer);
+  return html`<td class="cell" data-tone="${tone}"><span aria-hidden="true">${sign}</span> <span class="${tone === "bad" ? "" : "unseen"}">${text}</span></td>`;
+}

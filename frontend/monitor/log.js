@@ -1,0 +1,39 @@
+// The latest entries of this worker's log, newest first, and how far each has come.
+
+import { count, size } from "/common/format.js";
+import { html, renderRows } from "/common/html.js";
+import { t } from "/texts.js";
+
+const SHOWN = 200;
+const TONES = { applied: "good", committed: "warn", open: "" };
+
+export function drawLog(state) {
+  const status = state.status;
+  if (!status) return;
+  const entries = state.log.slice(-SHOWN).reverse();
+  document.getElementById("log-count").textContent = t("shownOf", {
+    shown: count(entries.length),
+    all: count(state.totals.log),
+  });
+  renderRows(
+    document.getElementById("log-rows"),
+    entries,
+    (entry) => entry.index,
+    (entry) => {
+      const stage = stageOf(entry, status);
+      return html`<tr>
+        <td class="number">${count(entry.index)}</td>
+        <td class="number">${count(entry.term)}</td>
+        <td><span class="kind">${entry.kind}</span></td>
+        <td class="number">${size(entry.bytes)}</td>
+        <td class="summary">${entry.summary}</td>
+        <td><span class="badge" data-tone="${TONES[stage]}">${t(`entry.${stage}`)}</span></td>
+      </tr>`;
+    },
+  );
+}
+
+function stageOf(entry, status) {
+  if (entry.index <= status.applied_index) return "applied";
+  return entry.index <= status.commit_index ? "committed" : "open";
+}

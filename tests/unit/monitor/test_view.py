@@ -1,0 +1,185 @@
+"""The monitor's copy of its worker: notices in, answers and deltas out."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import ProtocolViolation
+from worker.monitor import metrics
+from worker.monitor.view import DELTA_ROWS, LOG_KEPT, RECORDS_KEPT, View
+
+
+def row(id: str, index: int = 0, digest: str = "", **more: Any) -> dict[str, Any]:
+    return {"id": id, "role": "follower", "term": 1, "applied_index": index, "state_digest": digest, **more}
+
+
+def status(own: dict[str, Any], *peers: dict[str, Any]) -> dict[str, Any]:
+    return {"about": "status", "row": own, "peers": list(peers)}
+
+
+def change(set: str, id: int | str, value: dict[str, Any] | None, index: int = 1) -> dict[str, Any]:
+    return {"about": "changes", "index": index, "changes": [{"set": set, "id": id, "value": value}]}
+
+
+def records(*numbers: int) -> dict[str, Any]:
+    return {"about": "records", "records": [{"record": number, "kind": "put"} for number in numbers]}
+
+
+def log(*entries: tuple[int, int]) -> dict[str, Any]:
+    return {"about": "log", "entries": [{"index": index, "term": term} for index, term in entries]}
+
+
+def test_the_status_is_the_own_row_and_the_peers_with_their_verdict() -> None:
+    view = View()
+    view.take(status(row("a", 7, "seven")))
+    peers = (row("a", 8, "eight"), row("b", 7, "seven"), row("c", 7, "other"), row("d", 6, "six"), row("e"))
+    view.take(status(row("a", 8, "eight", role="leader"), *peers))
+    answer = view.status()
+    assert (answer["id"], answer["leader"], answer["version"]) == ("a", "a", 2)
+    verdicts = {peer["id"]: (peer["agrees"], peer["compared_index"]) for peer in answer["peers"]}
+    assert verdicts == {"b": (True, 7), "c": (False, 7), "d": (None, None), "e": (None, None)}
+
+
+def test_a_peer_is_compared_at_the_last_index_that_both_showed() -> None:
+    view = View()
+    verdicts = []
+    for ours, theirs in (((5, "5"), (9, "9")), ((9, "9"), (12, "12")), ((12, "other"), (13, "13"))):
+        view.take(status(row("a", *ours), row("b", *theirs)))
+        verdicts.append(tuple(view.status()["peers"][0][name] for name in ("agrees", "compared_index")))
+    assert verdicts == [(None, None), (True, 9), (False, 12)]
+
+
+def test_the_leader_is_the_one_of_the_highest_term_or_whom_the_node_names() -> None:
+    view = View()
+    assert view.leader() is None
+    view.take(status(row("a"), row("b", role="leader", term=3), row("c", role="leader", term=4)))
+    assert view.leader() == "c"
+    view.take(status(row("a", leader=None), row("c", role="leader", term=4)))
+    assert view.leader() is None
+
+
+def test_files_come_change_and_go() -> None:
+    view = View()
+    view.take(change("files", 3, {"id": 3, "name": "a"}))
+    view.take(change("files", 4, {"id": 4, "name": "b"}))
+    view.take(change("files", 3, None, index=9))
+    page = view.files_page()
+    assert [file["name"] for file in page["files"]] == ["b"]
+    assert (page["total"], page["index"], page["version"]) == (1, 9, 3)
+    assert [file["id"] for file in view.files_page(skip=1)["files"]] == []
+
+
+def test_records_are_read_after_a_number_or_from_the_end() -> None:
+    view = View()
+    view.take(records(*range(1, 21)))
+    numbers = [record["record"] for record in view.records_page(after=5, limit=3)["records"]]
+    assert numbers == [6, 7, 8]
+    assert [record["record"] for record in view.records_page(tail=2)["records"]] == [19, 20]
+    assert (view.records_page()["first"], view.records_page()["total"]) == (1, 20)
+
+
+def test_old_records_and_entries_are_forgotten_and_the_page_says_from_where() -> None:
+    view = View()
+    view.take(records(*range(1, RECORDS_KEPT + 6)))
+    view.take(log(*((index, 1) for index in range(1, LOG_KEPT + 3))))
+    assert view.records_page()["first"] == 6
+    assert view.log_page()["first"] == 3
+
+
+def test_entries_that_the_log_overwrote_are_replaced() -> None:
+    view = View()
+    view.take(log((1, 1), (2, 1), (3, 1)))
+    view.take(log((2, 2)))
+    assert [(entry["index"], entry["term"]) for entry in view.log_page()["entries"]] == [(1, 1), (2, 2)]
+
+
+def test_deltas_tell_each_change_once() -> None:
+    view = View()
+    view.take(status(row("a")))
+    view.take(change("files", 1, {"id": 1}))
+    view.take(change("models", "m2", {"id": "m2", "status": "queued"}))
+    view.take(change("models", "m2", {"id": "m2", "status": "done"}))
+    view.take(change("files", 1, None))
+    view.take(records(1, 2))
+    deltas = dict(view.take_deltas())
+    assert list(deltas) == ["status", "files", "models", "records"]
+    assert (deltas["files"]["set"], deltas["files"]["removed"]) == ([], ["1"])
+    assert deltas["models"]["set"] == [{"id": "m2", "status": "done"}]
+    assert view.take_deltas() == []
+
+
+def test_a_flood_of_changes_asks_the_page_to_read_again() -> None:
+    view = View()
+    for number in range(DELTA_ROWS + 1):
+        view.take(change("files", number, {"id": number}))
+        view.take(records(number + 1))
+    deltas = dict(view.take_deltas())
+    assert deltas["files"]["again"]
+    assert deltas["files"]["set"] == []
+    assert len(deltas["records"]["records"]) == DELTA_ROWS
+
+
+def test_after_a_reset_only_what_is_told_anew_is_there() -> None:
+    view = View()
+    view.take(change("files", 1, {"id": 1}))
+    view.take(change("files", 2, {"id": 2}))
+    view.take_deltas()
+    view.take({"about": "reset"})
+    view.take(change("files", 2, {"id": 2}))
+    assert view.files_page()["files"] == [{"id": 2}]
+    assert dict(view.take_deltas())["files"]["again"]
+    view.take(change("files", 3, {"id": 3}))
+    assert dict(view.take_deltas())["files"]["set"] == [{"id": 3}]
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        {},
+        {"about": "weather"},
+        {"about": "status", "row": {}},
+        {"about": "changes", "index": 1, "changes": [{"set": "keys", "id": 1, "value": {}}]},
+        {"about": "records", "records": [{}]},
+        {"about": "log", "entries": 7},
+    ],
+)
+def test_a_notice_without_sense_is_a_violation(notice: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolViolation):
+        View().take(notice)
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=60), st.integers(1, 7))
+def test_deltas_laid_over_an_older_answer_give_the_newer_one(
+    steps: list[tuple[int, bool]], every: int
+) -> None:
+    view, page = View(), {}
+    for number, (id, present) in enumerate(steps):
+        view.take(change("files", id, {"id": id, "number": number} if present else None))
+        if number % every == 0:
+            for _, delta in view.take_deltas():
+                page |= {file["id"]: file for file in delta["set"]}
+                for removed in delta["removed"]:
+                    page.pop(int(removed), None)
+            assert page == {file["id"]: file for file in view.files_page()["files"]}
+
+
+def test_metrics_are_prometheus_text() -> None:
+    view = View()
+    view.take(
+        status(
+            row('a"\\', 7, role="leader", commit_index=8, cores=2),
+            row("b", reachable=True),
+            row("c", reachable=False),
+        )
+    )
+    view.take(change("models", "m1", {"id": "m1", "status": "done"}))
+    text = metrics.render(view, 0.25, 3)
+    assert 'minka_role{worker="a\\"\\\\",role="leader"} 1\n' in text
+    assert 'minka_peer_reachable{worker="a\\"\\\\",peer="c"} 0\n' in text
+    assert 'minka_models{worker="a\\"\\\\",status="done"} 1\n' in text
+    assert "# TYPE minka_records_total counter\n" in text
+    assert text.endswith("\n")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(float(line.rsplit(" ", 1)[1]) >= 0 for line in lines)

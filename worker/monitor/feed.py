@@ -1,0 +1,66 @@
+"""From the node to the pages: reads the node's notices in the server's loop, and publishes at a bounded rate."""
+
+import time
+from collections.abc import Callable
+
+from shared.errors import ProtocolViolation, TimedOut, Unreachable
+from shared.frames import FrameType
+from shared.http_server import HttpServer
+from shared.stream import FrameStream
+from worker.monitor.site import Site
+from worker.monitor.view import View
+
+PUBLISH_EVERY_S = 0.1
+FRAMES_AT_ONCE = 64
+
+
+class Feed:
+    """Takes what the node sends into the view; what pages show is at most `PUBLISH_EVERY_S` behind it."""
+
+    def __init__(self, node: FrameStream, view: View, clock: Callable[[], float] = time.monotonic) -> None:
+        self._node = node
+        self._view = view
+        self._clock = clock
+        self._heard_at: float | None = None
+        self._published_at = float("-inf")
+        self._publishing = False
+
+    def status_age_s(self) -> float | None:
+        """Seconds since the node last told its status; None when it has not yet."""
+        return None if self._heard_at is None else self._clock() - self._heard_at
+
+    def start(self, server: HttpServer, site: Site) -> None:
+        """Joins the server's loop; ends the server when the node has gone."""
+        self._server = server
+        self._site = site
+        server.add_reader(self._node, self._receive)
+        server.call_soon(self._receive)
+
+    def _receive(self) -> None:
+        """Takes the frames that have come, a bounded number before pages are served again."""
+        try:
+            for _ in range(FRAMES_AT_ONCE):
+                frame = self._node.receive(0)
+                if frame.type is not FrameType.NOTICE:
+                    raise ProtocolViolation(f"The node sent a {frame.type.name} to its monitor.")
+                self._view.take(frame.header)
+                if frame.header["about"] == "status":
+                    self._heard_at = self._clock()
+            self._server.call_soon(self._receive)
+        except TimedOut:
+            pass
+        except Unreachable:
+            self._server.stop()
+            return
+        self._publish_soon()
+
+    def _publish_soon(self) -> None:
+        if not self._publishing:
+            self._publishing = True
+            wait_s = max(0.0, self._published_at + PUBLISH_EVERY_S - self._clock())
+            self._server.call_later(wait_s, self._publish)
+
+    def _publish(self) -> None:
+        self._publishing = False
+        self._published_at = self._clock()
+        self._site.publish()

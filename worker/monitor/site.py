@@ -1,0 +1,93 @@
+"""The monitor's addresses: which path is answered with what, all of it read-only (CONTRACT.md)."""
+
+from collections.abc import Callable, Collection, Mapping
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from shared.http1 import Request
+from shared.http_connection import Answer
+from shared.http_errors import BadRequest, MethodNotAllowed, NotFound
+from shared.http_events import EventStream, encode_event
+from shared.http_files import StaticFiles
+from shared.http_responses import Response, json_response, text_response
+from shared.http_server import literal_host
+from worker.monitor import metrics
+from worker.monitor.view import FILES_PAGE_ROWS, PAGE_ROWS, View
+
+
+class Site:
+    """Answers every request of the monitor from the view. `pages` holds the folders "monitor" and "common"."""
+
+    def __init__(self, view: View, pages: Traversable, status_age_s: Callable[[], float | None]) -> None:
+        self.events = EventStream(lambda _request: [encode_event("status", view.status())])
+        self._view = view
+        self._status_age_s = status_age_s
+        self._pages = StaticFiles(pages.joinpath("monitor"))
+        self._common = StaticFiles(pages.joinpath("common"))
+        self._answers: Mapping[str, Callable[[Request], Answer]] = {
+            "/healthz": self._health,
+            "/metrics": self._metrics,
+            "/api/status": lambda request: self._json(request, view.status),
+            "/api/files": lambda request: self._json(
+                request, view.files_page, skip=None, limit=FILES_PAGE_ROWS
+            ),
+            "/api/models": lambda request: self._json(
+                request, view.models_page, skip=None, limit=FILES_PAGE_ROWS
+            ),
+            "/api/records": lambda request: self._json(
+                request, view.records_page, after=None, limit=PAGE_ROWS, tail=PAGE_ROWS
+            ),
+            "/api/log": lambda request: self._json(
+                request, view.log_page, after=None, limit=PAGE_ROWS, tail=PAGE_ROWS
+            ),
+            "/api/events": lambda _request: self.events,
+        }
+
+    def handle(self, request: Request) -> Answer:
+        """The handler of the HTTP server."""
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(("GET", "HEAD"))
+        answer = self._answers.get(request.path)
+        if answer is not None:
+            return answer(request)
+        if request.path.startswith("/api/"):
+            raise NotFound("There is no such address.")
+        if request.path.startswith("/common/"):
+            return self._common.respond(request, request.path.removeprefix("/common"))
+        return self._pages.respond(request, request.path)
+
+    def publish(self) -> None:
+        """Tells every open page what has changed since the last call."""
+        for event, data in self._view.take_deltas():
+            self.events.publish(event, data, str(self._view.version))
+
+    def _json(self, request: Request, page: Callable[..., dict[str, Any]], **fields: int | None) -> Response:
+        """`page` with the numbers of the query; `fields` are those it may name, with the highest value of each."""
+        unknown = request.head.query.keys() - fields.keys()
+        if unknown:
+            raise BadRequest(f"Unknown: {', '.join(sorted(unknown))}.")
+        numbers = {name: _number(name, text, fields[name]) for name, text in request.head.query.items()}
+        return json_response(page(**numbers))
+
+    def _health(self, _request: Request) -> Response:
+        """200 while a leader is known, else 503: then this worker cannot serve clients. (When its node has ended,
+        so has this monitor.)"""
+        leader = self._view.leader()
+        health = {"healthy": leader is not None, "leader": leader, "status_age_s": self._status_age_s()}
+        return json_response(health, 503 if leader is None else 200)
+
+    def _metrics(self, _request: Request) -> Response:
+        text = metrics.render(self._view, self._status_age_s(), len(self.events))
+        return text_response(text, content_type=metrics.CONTENT_TYPE)
+
+
+def _number(name: str, text: str, highest: int | None) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise BadRequest(f"{name} is not a number.")
+    return int(text) if highest is None else min(int(text), highest)
+
+
+def host_rule(names: Collection[str]) -> Callable[[str], bool]:
+    """Allows addresses in digits, localhost, and `names` (those this machine goes by): no other site's name."""
+    known = {name.lower() for name in names}
+    return lambda host: host in known or literal_host(host)
