@@ -65,7 +65,8 @@ class Standardise:
 
     def forward(self, images: NDArray[np.uint8]) -> Array:
         np.multiply(images, self._scale, out=self._output)
-        return np.subtract(self._output, self._shift, out=self._output)
+        np.subtract(self._output, self._shift, out=self._output)
+        return self._output
 
 
 class Dense:
@@ -96,14 +97,16 @@ class Dense:
     def forward(self, x: Array) -> Array:
         self._input = x
         np.matmul(x, self._weight, out=self._output)
-        return np.add(self._output, self._bias, out=self._output)
+        np.add(self._output, self._bias, out=self._output)
+        return self._output
 
     def backward(self, gradient: Array) -> Array:
         np.matmul(self._input.T, gradient, out=self._weight_gradient)
         np.matmul(self._ones, gradient, out=self._bias_gradient)
         if self._input_gradient is None:
             return gradient
-        return np.matmul(gradient, self._weight.T, out=self._input_gradient)
+        np.matmul(gradient, self._weight.T, out=self._input_gradient)
+        return self._input_gradient
 
 
 class Unparametrised:
@@ -127,11 +130,13 @@ class Relu(Unparametrised):
         self._positive: NDArray[np.bool_] = zeros((rows, *self.output_shape), np.bool_)
 
     def forward(self, x: Array) -> Array:
-        return np.maximum(x, 0, out=self._output)
+        np.maximum(x, 0, out=self._output)
+        return self._output
 
     def backward(self, gradient: Array) -> Array:
         np.greater(self._output, 0, out=self._positive)
-        return np.multiply(gradient, self._positive, out=gradient)
+        np.multiply(gradient, self._positive, out=gradient)
+        return gradient
 
 
 class Flatten(Unparametrised):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.training.buffers import Array, zeros
+from worker.training.buffers import Array
 from worker.training.layers import Layer, Standardise
 from worker.training.randomness import Purpose, stream
 
@@ -27,7 +27,8 @@ def initial_parameters(layers: Sequence[Layer], seed: int) -> Array:
 
 
 def _views(layers: Sequence[Layer], flat: Array) -> list[list[Array]]:
-    views, offset = [], 0
+    views: list[list[Array]] = []
+    offset = 0
     for layer in layers:
         views.append([])
         for shape in layer.parameter_shapes:
@@ -38,22 +39,26 @@ def _views(layers: Sequence[Layer], flat: Array) -> list[list[Array]]:
 
 
 class Network:
-    """`parameters` and, if it `trains`, `gradients` are flat arrays, [parameter_count]; the layers hold views of them.
+    """Layers that hold views of `parameters` and, if there are any, of `gradients`: both flat, [parameter_count].
 
-    `rows` is the fixed number of rows of a micro-batch.
+    `rows` is the fixed number of rows of a micro-batch. Without `gradients` the network only predicts.
     """
 
-    def __init__(self, entrance: Standardise, layers: Sequence[Layer], rows: int, trains: bool) -> None:
-        size = parameter_count(layers)
+    def __init__(
+        self,
+        entrance: Standardise,
+        layers: Sequence[Layer],
+        rows: int,
+        parameters: Array,
+        gradients: Array | None,
+    ) -> None:
         self.rows = rows
-        self.parameters = zeros((size,))
-        self.gradients = zeros((size if trains else 0,))
-        parameters = _views(layers, self.parameters)
-        gradients = _views(layers, self.gradients) if trains else [[] for _ in layers]
         first = next(number for number, layer in enumerate(layers) if layer.parameter_shapes)
+        own = _views(layers, parameters)
+        own_gradients = [[] for _ in layers] if gradients is None else _views(layers, gradients)
         entrance.bind(rows)
         for number, layer in enumerate(layers):
-            layer.bind(rows, parameters[number], gradients[number], number == first)
+            layer.bind(rows, own[number], own_gradients[number], number == first)
         self._entrance = entrance
         self._layers = layers
         self._backward = layers[: first - 1 if first else None : -1]

@@ -24,6 +24,8 @@ MAX_EPOCHS = 10_000
 MAX_BATCH = 4_096
 MAX_STEPS_PER_ROUND = 1_000_000
 MAX_SEED = 2**63 - 1
+OF_THE_DATA = ("input_shape", "classes", "mean", "deviation")
+"""Fields that `fit_to_data` adds."""
 NORMALISATIONS = ("auto", "ink", "plain")
 
 
@@ -87,7 +89,7 @@ def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
         "warmup": _number(given, "warmup", defaults.warmup, 0.0, 1.0),
         "normalise": given.get("normalise", "auto"),
     }
-    unknown = sorted(set(given) - set(resolved) - {"input_shape", "classes"})
+    unknown = sorted(set(given) - set(resolved) - set(OF_THE_DATA))
     if unknown:
         raise Refused(
             f"the training spec has no field {unknown[0]!r}.", f"Its fields are: {', '.join(resolved)}."
@@ -96,18 +98,15 @@ def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
         raise Refused(
             f"normalise is {resolved['normalise']!r}.", f"Give one of: {', '.join(NORMALISATIONS)}."
         )
-    for name in ("input_shape", "classes"):
-        if name in given:
-            resolved[name] = given[name]
-    return resolved
+    return resolved | {name: given[name] for name in OF_THE_DATA if name in given}
 
 
 def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[str, Any]:
     """The resolved spec made to fit a prepared data set; every task and the predictor take this one.
 
-    `prepared` is the answer to ``prepare``: ``examples``, ``input_shape``, ``labels``, ``normalise`` are
-    used. With few examples there are fewer shards, then smaller batches, so that each shard has a batch in
-    each epoch. Raises Refused when there are no examples or fewer than two labels.
+    `prepared` is the answer to ``prepare``; all of its fields but the digest are used. With few examples there are
+    fewer shards, then smaller batches, so that each shard has a batch in each epoch. Raises Refused when there are
+    no examples or fewer than two labels.
     """
     examples, labels = int(prepared["examples"]), prepared["labels"]
     if examples < 1:
@@ -121,7 +120,7 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
         "batch": min(spec["batch"], examples // shards),
         "input_shape": [int(size) for size in prepared["input_shape"]],
         "classes": len(labels),
-        "normalise": prepared["normalise"],
+        **{name: prepared[name] for name in ("normalise", "mean", "deviation")},
     }
 
 

@@ -1,0 +1,135 @@
+"""The pure functions that a round is made of: same arguments, same bits, in any process and however often."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import TaskFailed
+from worker.training import architectures, plan
+from worker.training.buffers import Array, zeros
+from worker.training.dataset import Dataset
+from worker.training.inference import Classifier
+from worker.training.loss import CrossEntropy, mean_loss
+from worker.training.network import Network, parameter_count
+from worker.training.optimiser import Momentum
+from worker.training.randomness import permutation
+from worker.training.state import FLOAT, weights
+
+EVALUATION_ROWS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWork:
+    """What one shard does in one round: all that can be made ready before the state is there."""
+
+    round: int
+    order: NDArray[np.intp]
+    """[steps x batch], places of examples in the data set."""
+    labels: NDArray[np.intp]
+    """[steps x batch], of those examples."""
+    rates: tuple[float, ...]
+    """Learning rate of each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """`state` after the round's steps; `loss` is the mean over its examples, each before the step that used it."""
+
+    state: bytes
+    loss: float
+    seconds: float
+    examples: int
+
+
+class Permutations:
+    """The orders of the last epochs, which all rounds within them share."""
+
+    LIMIT = 4
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int, int], NDArray[np.intp]] = {}
+
+    def find(self, seed: int, epoch: int, examples: int) -> NDArray[np.intp]:
+        """intp[examples], as `randomness.permutation`."""
+        key = (seed, epoch, examples)
+        if key not in self._kept:
+            while len(self._kept) >= self.LIMIT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = permutation(seed, epoch, examples)
+        return self._kept[key]
+
+
+def lay_out(
+    spec: Mapping[str, Any], dataset: Dataset, round_: int, shard: int, permutations: Permutations
+) -> ShardWork:
+    """The examples of one shard in one round, in order. Raises Refused for a round or shard that is not there."""
+    examples = len(dataset.training.inputs)
+    order = np.concatenate(
+        [
+            permutations.find(spec["seed"], piece.epoch, examples)[piece.start : piece.stop]
+            for piece in plan.slices(spec, examples, round_, shard)
+        ]
+    )
+    first = plan.first_step(spec, round_)
+    steps = range(first, first + plan.steps_in_round(spec, examples, round_))
+    rates = tuple(plan.learning_rate(spec, examples, step) for step in steps)
+    return ShardWork(round_, order, dataset.training.labels[order].astype(np.intp), rates)
+
+
+class Workbench:
+    """The arrays that one spec needs, allocated once; every task writes over them, none depends on what was in them."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        layers = architectures.layers(spec)
+        size, batch = parameter_count(layers), int(spec["batch"])
+        self._spec = spec
+        self._parameters, self._velocity, self._gradients = zeros((size,)), zeros((size,)), zeros((size,))
+        self._network = Network(
+            architectures.entrance(spec), layers, batch, self._parameters, self._gradients
+        )
+        self._loss = CrossEntropy(batch, int(spec["classes"]))
+        self._optimiser = Momentum(spec["momentum"])
+        self._images = zeros((batch, *spec["input_shape"]), np.uint8)
+        self._classifier: Classifier | None = None
+
+    def train_shard(self, dataset: Dataset, work: ShardWork, state: bytes) -> ShardResult:
+        """All local steps of one shard in one round. Raises TaskFailed if the training diverges."""
+        started = time.perf_counter()
+        parameters, velocity = np.frombuffer(state, FLOAT).reshape(2, -1)
+        self._parameters[:], self._velocity[:] = parameters, velocity
+        likelihoods = zeros((len(work.rates), self._network.rows))
+        with np.errstate(all="ignore"):
+            self._steps(dataset, work, likelihoods)
+            loss = mean_loss(likelihoods)
+            if not (np.isfinite(loss) and np.isfinite(self._parameters).all()):
+                raise TaskFailed(
+                    f"the training diverged in round {work.round}: the loss is not a number.",
+                    f"Give a lower learning rate: --lr below {self._spec['lr']:.3g}.",
+                )
+        result = self._parameters.astype(FLOAT, copy=False).tobytes()
+        result += self._velocity.astype(FLOAT, copy=False).tobytes()
+        return ShardResult(result, loss, time.perf_counter() - started, len(work.order))
+
+    def _steps(self, dataset: Dataset, work: ShardWork, likelihoods: Array) -> None:
+        batch, images = self._network.rows, self._images
+        inputs = dataset.training.inputs
+        for step, rate in enumerate(work.rates):
+            chosen = slice(step * batch, (step + 1) * batch)
+            inputs.take(work.order[chosen], axis=0, out=images, mode="clip")
+            logits = self._network.forward(images)
+            self._network.backward(self._loss.gradient(logits, work.labels[chosen], rate, likelihoods[step]))
+            self._optimiser.apply(self._parameters, self._velocity, self._gradients)
+
+    def accuracy(self, dataset: Dataset, state: bytes) -> float | None:
+        """The part of the test examples that are classified right; None without test examples."""
+        examples = len(dataset.test.inputs)
+        if not examples:
+            return None
+        if self._classifier is None:
+            self._classifier = Classifier(self._spec, EVALUATION_ROWS)
+        self._classifier.load(weights(self._spec, state))
+        return self._classifier.correct(dataset.test.inputs, dataset.test.labels) / examples
