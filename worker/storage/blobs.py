@@ -27,6 +27,7 @@ MAX_BLOB_BYTES = 1 << 40
 MARGIN_BYTES = 64 * 1_048_576
 """Kept free of blobs, for the log and all else."""
 
+FINISHED = "finished"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -63,6 +64,8 @@ class Upload:
         `Refused` for a gap, for more than the announced size, or when the upload is over; `DiskFull` leaves it as it was.
         """
         with self._lock:
+            if self._over == FINISHED and offset + len(data) <= self.size_bytes:
+                return self.size_bytes
             file = self._open_file()
             if offset > self._offset:
                 raise Refused(f"Bytes at {offset} leave a gap.", f"Send on from {self._offset}.")
@@ -88,7 +91,7 @@ class Upload:
         `Refused` if bytes are missing (send them) or the digest is another one (the partial file is gone: start again).
         """
         with self._lock:
-            if self._over == "finished":
+            if self._over == FINISHED:
                 return
             file = self._open_file()
             if self._offset < self.size_bytes:
@@ -100,8 +103,13 @@ class Upload:
                     "Send them again.",
                 )
             self._sync(file)
-            self._end("finished")
-            self._store._name(self.digest)
+            self._close_file()  # Windows renames no open file
+            try:
+                self._store._name(self.digest)
+            except BaseException:
+                self._over = "its file could not be renamed"
+                raise
+            self._over = FINISHED
 
     def close(self) -> None:
         """Leave; the bytes stay for a later `begin` to go on with."""
@@ -137,15 +145,19 @@ class Upload:
         self._synced = self._offset
 
     def _discard(self, why: str) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._close_file():
             self._store._discard(self.digest)
-            self._file, self._over = None, why
+            self._over = why
 
-    def _end(self, why: str) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file, self._over = None, why
+    def _give_up(self) -> None:
+        if self._close_file():
+            self._over = "it was given up"
+
+    def _close_file(self) -> bool:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+        return file is not None
 
 
 class BlobStore:
@@ -227,10 +239,12 @@ class BlobStore:
         if not 0 <= size_bytes <= MAX_BLOB_BYTES:
             raise Refused(f"A blob cannot have {size_bytes} bytes.")
         with self._lock:
+            upload = self._uploads.get(digest)
+            over = upload is None or upload._over is not None
+            # Asked second: a finished upload's file had its name before.
             if self._disk.size(path) is not None:
                 return None
-            upload = self._uploads.get(digest)
-            if upload is None or upload._over is not None:
+            if upload is None or over:
                 upload = self._new_upload(digest, size_bytes)
             elif upload.size_bytes != size_bytes:
                 raise Refused(
@@ -312,7 +326,7 @@ class BlobStore:
             with upload._lock:
                 if forget:
                     upload._discard("it was given up")
-                upload._end("it was given up")
+                upload._give_up()
 
     def _discard(self, digest: str) -> None:
         self._disk.remove(self._partial / digest)

@@ -232,7 +232,7 @@ class RecordFile:
             file.close()
         raise Corrupt(path, offset, f"record {number} cannot be read")
 
-    def _marks(self, first: int, file: File) -> array[int]:
+    def _marks(self, first: int, file: File) -> "array[int]":
         marks = self._offsets.get(first)
         if marks is None:
             marks = self._offsets[first] = array("I")
