@@ -65,6 +65,7 @@ class _Cluster:
         self.data = str(folder / "data")
         self.interruptions = interruptions
         self.workers: list[dict[str, Any]] = []
+        self.failed = False
         self.environment = dict(os.environ)
 
     def started(self, answer: dict[str, Any]) -> None:
@@ -79,24 +80,32 @@ def _cluster(terminal: Terminal, *, keep: bool) -> Iterator[_Cluster]:
     with Interruptions() as interruptions, contextlib.ExitStack() as ending:
         cluster = _Cluster(Path(tempfile.mkdtemp(prefix="minka-demo-")), interruptions)
         ending.callback(_stop, terminal, cluster)
-        terminal.heading(f"A cluster of {WORKERS} workers on this machine")
-        answer = _minka(cluster, "cluster", "up", "--workers", str(WORKERS), "--data", cluster.data)
-        cluster.started(answer)
-        for worker in cluster.workers:
-            role = "leads" if worker["id"] == answer["leader"] else "follows"
-            terminal.line(f"  {worker['id']}  {worker['address']:<21} {role}")
-        yield cluster
-        if keep:
-            ending.pop_all()
+        try:
+            terminal.heading(f"A cluster of {WORKERS} workers on this machine")
+            answer = _minka(cluster, "cluster", "up", "--workers", str(WORKERS), "--data", cluster.data)
+            cluster.started(answer)
+            for worker in cluster.workers:
+                role = "leads" if worker["id"] == answer["leader"] else "follows"
+                terminal.line(f"  {worker['id']}  {worker['address']:<21} {role}")
+            yield cluster
+            if keep:
+                ending.pop_all()
+        except DemoFailed:
+            cluster.failed = True
+            raise
 
 
 def _stop(terminal: Terminal, cluster: _Cluster) -> None:
-    """Stop the workers and remove what they wrote."""
+    """Stop the workers, if they were started, and remove what they wrote, unless it is needed to see what went wrong."""
     cluster.interruptions.ignore()
-    if Path(cluster.data).exists():
+    failed = cluster.failed
+    if Path(cluster.data, "cluster.json").exists():
         with terminal.timed("stopping the cluster"):
             _minka(cluster, "cluster", "down", "--data", cluster.data)
-    shutil.rmtree(cluster.folder, ignore_errors=True)
+    if failed:
+        terminal.line(f"  what the workers wrote is in {cluster.data}")
+    else:
+        shutil.rmtree(cluster.folder, ignore_errors=True)
 
 
 def _train(terminal: Terminal, cluster: _Cluster) -> dict[str, Any]:
@@ -111,8 +120,6 @@ def _train(terminal: Terminal, cluster: _Cluster) -> dict[str, Any]:
     model = _minka(
         cluster, "train", *options, "--epochs", str(EPOCHS), "--seed", str(SEED), "--name", "digits"
     )
-    if model["status"] != "done":
-        raise DemoFailed(f"the training ended as {model['status']!r}")
     terminal.line(f"  model {terminal.bold(model['model'])}  digest {model['digest'][:DIGEST_LETTERS]}…")
     accuracy = terminal.bold(f"{model['test_accuracy']:.1%}")
     terminal.line(

@@ -1,6 +1,7 @@
 """Stands in for the command line: answers as CONTRACT says, and writes down what it was asked.
 
-Environment: ``ASKED`` is the file to write into; ``TRAINING`` is what `train` does: "well", "badly", or "forever".
+Environment: ``ASKED`` is the file to write into; ``TRAINING`` is how it goes: "well", "badly", "forever", or
+"never" because the cluster does not start.
 """
 
 import json
@@ -35,7 +36,12 @@ def answer(arguments: list[str]) -> object:
     """The JSON document for one command."""
     match arguments:
         case ["cluster", "up", *_]:
-            Path(arguments[arguments.index("--data") + 1]).mkdir()
+            if os.environ["TRAINING"] == "never":
+                print("minka: Worker w1 ended at once", file=sys.stderr)
+                sys.exit(1)
+            data = Path(arguments[arguments.index("--data") + 1])
+            data.mkdir()
+            (data / "cluster.json").write_text("{}\n", encoding="utf-8")
             return {"workers": WORKERS, "leader": "w2", "keys": "client.keys"}
         case ["cluster", "down", *_]:
             return {"stopped": ["w1", "w2", "w3"]}

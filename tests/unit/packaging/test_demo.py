@@ -66,6 +66,24 @@ def test_a_failure_stops_the_cluster_even_with_keep(asked: Path, monkeypatch: py
     assert _commands(asked)[-1] == "cluster down"
 
 
+def test_a_failure_leaves_what_the_workers_wrote(
+    asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINING", "badly")
+    screen = io.StringIO()
+    with pytest.raises(demo.DemoFailed):
+        demo.run(Terminal(screen), window=False, keep=False)
+    (folder,) = (tmp_path / "temporary").iterdir()
+    assert str(folder / "data") in screen.getvalue()
+
+
+def test_a_cluster_that_did_not_start_is_not_stopped(asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINING", "never")
+    with pytest.raises(demo.DemoFailed, match=r"minka cluster up .* exit code 1"):
+        demo.run(Terminal(io.StringIO()), window=False, keep=False)
+    assert _commands(asked) == ["cluster up"]
+
+
 # Windows cannot send a signal to one process.
 @pytest.mark.parametrize("number", [] if sys.platform == "win32" else [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_stops_the_cluster(number: signal.Signals, asked: Path, tmp_path: Path) -> None:
