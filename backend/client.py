@@ -12,7 +12,7 @@ from backend.connections import ConnectionPool
 from backend.directory import WorkerDirectory
 from backend.errand import Answer, Errand, Patience
 from backend.session import TicketBook
-from shared.errors import MinkaError, OutcomeUnknown, SessionExpired, from_failure
+from shared.errors import MinkaError, OutcomeUnknown, Refused, SessionExpired, from_failure
 from shared.frames import FrameType
 from shared.handshake import MAX_IDENTITY_BYTES, Introduction
 from shared.messages import OpenSession, Operation, Status, Ticket
@@ -77,19 +77,33 @@ class ClusterClient:
         return self._carry(self._errand(request, answer_s), request, body, changes=False)
 
     def command(
-        self, make: Callable[[Ticket], Operation], body: bytes = b"", *, answer_s: float | None = None
+        self,
+        make: Callable[[Ticket], Operation],
+        body: bytes = b"",
+        *,
+        answer_s: float | None = None,
+        repair: Callable[[], bool] | None = None,
     ) -> Answer:
         """The answer to a command, which is carried out exactly once; `make` puts the ticket into it.
 
-        When an answer is lost the same ticket is sent again, to the next leader if need be. Raises as `call`, and
-        `OutcomeUnknown` when it cannot be told any more whether the command was carried out.
+        When an answer is lost the same ticket is sent again, to the next leader if need be; and also when the command is
+        refused and `repair` says that it has removed the reason. Raises as `call`, and `OutcomeUnknown` when it cannot be
+        told any more whether the command was carried out.
         """
         for last_try in (False, True):
             ticket = self._tickets.take()
             request = make(ticket)
             errand = self._errand(request, answer_s)
             try:
-                return self._carry(errand, request, body, changes=True)
+                while True:
+                    try:
+                        return self._carry(errand, request, body, changes=True)
+                    except SessionExpired:
+                        raise
+                    except Refused:
+                        if repair is None or not repair():
+                            raise
+                    errand = self._errand(request, answer_s, errand)
             except SessionExpired as error:
                 self._tickets.forget(ticket.session)
                 if errand.may_have_run:
@@ -130,10 +144,12 @@ class ClusterClient:
         self._closing.set()
         self._pool.close()
 
-    def _errand(self, request: Operation, answer_s: float | None) -> Errand:
+    def _errand(self, request: Operation, answer_s: float | None, earlier: Errand | None = None) -> Errand:
         answer_s = self.timeout_s if answer_s is None else answer_s
         patience = Patience(self.timeout_s, answer_s + getattr(request, "wait_s", 0.0))
-        return Errand(self._pool, self._directory, patience, self._closing)
+        errand = Errand(self._pool, self._directory, patience, self._closing)
+        errand.may_have_run = earlier is not None and earlier.may_have_run
+        return errand
 
     def _carry(self, errand: Errand, request: Operation, body: bytes, *, changes: bool) -> Answer:
         answer = errand.run(request, body, changes=changes)

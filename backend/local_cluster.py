@@ -155,7 +155,7 @@ def _new_state(data: Path, workers: int | None, cores: int | None) -> LocalState
 def _same_state(data: Path, state: LocalState, workers: int | None, cores: int | None) -> LocalState:
     if workers not in (None, len(state.workers)):
         raise Refused(
-            f"The cluster in {data} has {len(state.workers)} workers, not {workers}.",
+            f"The cluster in {data} has workers {state.workers[0].id} to {state.workers[-1].id}, not {workers} of them.",
             "Leave out --workers to start it again, or choose another directory.",
         )
     return replace(state, cores=cores or state.cores)

@@ -5,6 +5,7 @@ A file's bytes are a blob, named by its SHA-256; its name is data and never a pa
 
 import hashlib
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -58,15 +59,25 @@ def upload(
     name = checked_name(name)
     with _opened(source) as stream:
         digest, size_bytes = _digest(stream)
-        body = b""
         if size_bytes <= INLINE_BYTES:
             stream.seek(0)
             body = stream.read(INLINE_BYTES + 1)
             if hashlib.sha256(body).hexdigest() != digest:
                 raise _changed(name)
+            answer = client.command(lambda ticket: Put(ticket, name, digest, size_bytes), body)
         else:
-            _send_blob(client, stream, name, digest, size_bytes, progress)
-    answer = client.command(lambda ticket: Put(ticket, name, digest, size_bytes), body)
+            tries = itertools.count()
+
+            def sent() -> bool:
+                """Whether there were bytes to send: the leader may have changed to one that had not all of them."""
+                return next(tries) <= RESTARTS_LIMIT and _send_blob(
+                    client, stream, name, digest, size_bytes, progress
+                )
+
+            sent()
+            answer = client.command(
+                lambda ticket: Put(ticket, name, digest, size_bytes), answer_s=FINISH_ANSWER_S, repair=sent
+            )
     progress(size_bytes, size_bytes)
     row: dict[str, Any] = answer.header["file"]
     return row
@@ -151,23 +162,22 @@ def _read(client: ClusterClient, request: Read) -> Answer:
 
 def _send_blob(
     client: ClusterClient, stream: BinaryIO, name: str, digest: str, size_bytes: int, progress: Progress
-) -> None:
-    """Upload until a leader has seen all bytes on a majority.
+) -> bool:
+    """Upload until the bytes are durable on a majority; returns whether any had to be sent.
 
     A new leader may hold fewer bytes than the one before: then it is asked again where to go on.
     """
-    furthest, restarts = -1, 0
+    furthest, restarts, sent = -1, 0, False
     while True:
-        begun = client.call(BeginUpload(digest, size_bytes)).header
-        if begun["complete"]:
-            return
-        restarts = 0 if begun["offset"] > furthest else restarts + 1
-        furthest = max(furthest, begun["offset"])
+        begin = int(client.call(BeginUpload(digest, size_bytes)).header["offset"])
+        restarts = 0 if begin > furthest else restarts + 1
+        furthest = max(furthest, begin)
         try:
-            for offset in _send_chunks(client, stream, name, digest, begun["offset"], size_bytes):
+            for offset in _send_chunks(client, stream, name, digest, begin, size_bytes):
+                sent = True
                 progress(offset, size_bytes)
             client.call(FinishUpload(digest), answer_s=FINISH_ANSWER_S)
-            return
+            return sent
         except Refused as refusal:
             if restarts >= RESTARTS_LIMIT:
                 raise (_changed(name) if _digest(stream)[0] != digest else refusal) from None

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from backend.cli.console import Console, Outcome, counted, moment, printable, short, size, table
@@ -158,7 +158,7 @@ def checked_file(path: Path) -> int:
 
 def local_name(row: dict[str, Any]) -> str:
     """A name for a file of the cluster that stays inside a directory here, on every system."""
-    name = PureWindowsPath(PurePosixPath(row["name"]).name).name
+    name = row["name"].replace("\\", "/").rpartition("/")[2]
     kept = "".join(each for each in name if each.isprintable() and each not in '<>:"|?*').rstrip(". ")
     usable = kept and kept.split(".")[0].upper() not in RESERVED_NAMES and len(kept.encode()) <= 200
     return kept if usable else f"file-{row['id']}"

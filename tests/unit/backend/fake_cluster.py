@@ -134,7 +134,7 @@ class FakeCluster:
                 return self._status(), b""
             case "upload":
                 held = self.blobs.setdefault(request.digest, bytearray())
-                return {"offset": len(held), "complete": len(held) == request.size_bytes}, b""
+                return {"offset": len(held)}, b""
             case "chunk":
                 held = self.blobs[request.digest]
                 if request.offset == len(held):
