@@ -98,11 +98,10 @@ def _cluster(terminal: Terminal, *, keep: bool) -> Iterator[_Cluster]:
 def _stop(terminal: Terminal, cluster: _Cluster) -> None:
     """Stop the workers, if they were started, and remove what they wrote, unless it is needed to see what went wrong."""
     cluster.interruptions.ignore()
-    failed = cluster.failed
     if Path(cluster.data, "cluster.json").exists():
         with terminal.timed("stopping the cluster"):
             _minka(cluster, "cluster", "down", "--data", cluster.data)
-    if failed:
+    if cluster.failed:
         terminal.line(f"  what the workers wrote is in {cluster.data}")
     else:
         shutil.rmtree(cluster.folder, ignore_errors=True)
