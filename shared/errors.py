@@ -78,6 +78,12 @@ class Refused(MinkaError):
     code = "refused"
 
 
+class SessionExpired(Refused):
+    """The session is unknown or was closed for disuse: what became of an unanswered command can't be told any more."""
+
+    code = "session_expired"
+
+
 class TaskFailed(MinkaError):
     """A training or prediction task ended with an error; ``traceback`` says where."""
 
@@ -100,6 +106,7 @@ FAMILIES: Mapping[str, type[MinkaError]] = {
         NotLeader,
         Busy,
         Refused,
+        SessionExpired,
         TaskFailed,
     )
 }

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
 from shared.errors import ProtocolViolation
@@ -37,7 +37,7 @@ def decode(cls: type[T], fields: Mapping[str, Any]) -> T:
     if not isinstance(fields, Mapping):
         raise ProtocolViolation(f"{cls.__name__} must be an object.")
     values = {}
-    for name, check, required in _checks(cls):
+    for name, check, required in _checks(typing.cast(Hashable, cls)):
         if name in fields:
             values[name] = check(fields[name], name)
         elif required:
@@ -54,7 +54,7 @@ def _plain(value: Any) -> Any:
 
 
 @functools.cache
-def _checks(cls: type[Any]) -> tuple[tuple[str, Check, bool], ...]:
+def _checks(cls: Any) -> tuple[tuple[str, Check, bool], ...]:
     hints = typing.get_type_hints(cls)
     return tuple(
         (

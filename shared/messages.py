@@ -18,7 +18,7 @@ INLINE_BYTES = 65_536
 CHUNK_BYTES = 1_048_576
 """The most bytes of a blob in one frame's body."""
 
-PAGE_ROWS = 1_000
+PAGE_ROWS = 200
 """The most rows in one answer; more are asked for with ``after``."""
 
 PREDICT_BYTES = 16 * 1_048_576
@@ -106,7 +106,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class BeginUpload:
-    """-> {"offset": int, "complete": bool}: where to go on; `complete` when a majority already holds these bytes."""
+    """-> {"offset": int}: where to go on; at `size_bytes` the worker has them all, and `FinishUpload` comes next."""
 
     op: ClassVar[str] = "upload"
     digest: str

@@ -1,15 +1,16 @@
 """Who computes which shard: the leader's half of distributed training.
 
 Every worker has as many places as it has trainer processes. A free place takes the next shard of the next job in turn, so
-that fast workers do more and jobs share the cluster fairly. A worker that is lost gives its shards back; one that is late has
-them given again to an idle place, and the first answer wins: answers are equal (DESIGN 6).
+that fast workers do more and jobs share the cluster fairly. A worker that is lost gives its shards back; one that is late
+has them given again to an idle place, and the first answer wins: answers are equal (DESIGN 6).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from shared.errors import MinkaError, Refused, TaskFailed
+from worker.connections import Done
 from worker.loop import Loop
 from worker.registry.rows import UNFINISHED, ModelRow
 from worker.training.job import Cluster, Job, Shard, ShardResult
@@ -25,30 +26,23 @@ STATE_NEEDED = "state_needed"
 """In the reason of a worker that was given a shard without the state, and has not got it."""
 
 
-class Crew(Protocol):
-    """The workers, as places for shards."""
+class Workshop(Cluster, Protocol):
+    """What jobs need of this worker, and the workers as places for shards."""
 
     def places(self) -> dict[str, int]:
         """Worker id -> trainer processes, for every worker that is reachable now."""
 
-    def give(
-        self,
-        worker: str,
-        fields: dict[str, Any],
-        state: bytes,
-        done: Callable[[dict[str, Any] | MinkaError, bytes], None],
-    ) -> None:
+    def give(self, worker: str, fields: dict[str, Any], state: bytes, done: Done) -> None:
         """Have this worker compute a shard; `state` may be empty if it was sent there before."""
 
 
 class Coordinator:
     """Drives all unfinished jobs while this worker leads; idle otherwise."""
 
-    def __init__(self, loop: Loop, cluster: Cluster, crew: Crew) -> None:
+    def __init__(self, loop: Loop, workshop: Workshop) -> None:
         self.jobs: dict[str, Job] = {}
         self._loop = loop
-        self._cluster = cluster
-        self._crew = crew
+        self._workshop = workshop
         self._term: int | None = None
         self._busy: dict[str, int] = {}
         self._sent: dict[str, deque[str]] = {}
@@ -84,7 +78,7 @@ class Coordinator:
                 job.stop()
                 del self.jobs[model.id]
         elif job is None:
-            self.jobs[model.id] = job = Job(model, self._cluster, self._term)
+            self.jobs[model.id] = job = Job(model, self._workshop, self._term)
             job.start()
 
     def lost(self, worker: str) -> None:
@@ -113,7 +107,7 @@ class Coordinator:
                 del free[worker]
 
     def _free_places(self) -> dict[str, int]:
-        places = self._crew.places()
+        places = self._workshop.places()
         free = {worker: cores - self._busy.get(worker, 0) for worker, cores in places.items()}
         return {worker: number for worker, number in free.items() if number > 0}
 
@@ -139,7 +133,7 @@ class Coordinator:
 
         def done(answer: dict[str, Any] | MinkaError, body: bytes) -> None:
             self._busy[worker] -= 1
-            self._cluster.worked()
+            self._workshop.worked()
             if job.stopped or round_ != job.round:
                 return
             shard.running.pop(worker, None)
@@ -153,7 +147,7 @@ class Coordinator:
                 job.failed(answer)
             # else: that worker is gone or busy; the shard waits for another place
 
-        self._crew.give(worker, fields, state, done)
+        self._workshop.give(worker, fields, state, done)
 
     # --- late shards, and jobs that lost their footing
 

@@ -283,6 +283,10 @@ class Job:
         fields = {"spec": self.spec, "dataset": self._dataset_path}
         self._cluster.compute("evaluate", fields, state, evaluated)
 
+    def fresh_history(self) -> list[dict[str, Any]]:
+        """The rounds that the log does not know yet."""
+        return [row for row in self._rows if row["round"] > self.model.round]
+
     # --- what goes through the log
 
     def _maybe_checkpoint(self) -> None:
@@ -347,7 +351,10 @@ class Job:
             lineage=lineage | {"dataset": self.dataset.digest, "seed": self.spec["seed"]},
             time_ms=self._cluster.time_ms(),
         )
-        self._cluster.propose(finish, lambda answer: self._holds(answer) and None)
+        self._cluster.propose(finish, self._finished)
+
+    def _finished(self, answer: dict[str, Any] | MinkaError) -> None:
+        self._holds(answer)  # the coordinator lets go of the job when the command is applied
 
     def _holds(self, answer: object) -> bool:
         """Whether the job still goes on after this answer; an error ends it, as what the error means asks for."""

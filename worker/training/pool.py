@@ -39,7 +39,9 @@ class TrainerPool:
             child.left = lambda error, child=child: self._left(child)  # type: ignore[misc]
             child.start()
 
-    def submit(self, op: str, fields: dict[str, Any], body: bytes, done: Done, *, first: bool = False) -> None:
+    def submit(
+        self, op: str, fields: dict[str, Any], body: bytes, done: Done, *, first: bool = False
+    ) -> None:
         """Run a task on some process; `first` puts it before those that wait. `done` hears once."""
         if len(self._queue) >= QUEUE_LIMIT:
             self._loop.call_later(0.0, lambda: done(Busy("Too many tasks wait on this worker."), b""))

@@ -1,0 +1,107 @@
+"""The command line of one worker: ``minka-worker``, or ``python -m worker``."""
+
+import argparse
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.errors import MinkaError, Refused
+from worker.children import CHILD_FLAG
+from worker.settings import Settings, read_address, read_keys, read_peers
+
+T = TypeVar("T")
+CHILD_MODULES = ("worker.training.trainer", "worker.serving.predictor", "worker.monitor")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one worker in the foreground. Returns 0 after a clean stop, 1 when it could not go on, 2 for wrong usage."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == [CHILD_FLAG] and given[1] in CHILD_MODULES:
+        runpy.run_module(given[1], run_name="__main__", alter_sys=True)
+        return 0
+    parsed = _parser().parse_args(given)
+    from worker.node import Node
+
+    try:
+        node = Node(_settings(parsed))
+    except MinkaError as error:
+        print(f"minka-worker: {error}", file=sys.stderr)
+        return 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: node.stop())
+    try:
+        node.run()
+    except MinkaError as error:
+        print(f"minka-worker: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minka-worker", description="One worker of a Minka cluster. Ctrl-C stops it cleanly."
+    )
+    address: dict[str, Any] = {"type": _checked(read_address), "metavar": "HOST:PORT"}
+    parser.add_argument("--id", required=True, help="the name of this worker, unique in the cluster")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="where it keeps everything")
+    parser.add_argument("--listen", required=True, help="where workers and clients reach it", **address)
+    parser.add_argument("--monitor", required=True, help="where browsers reach its monitor", **address)
+    parser.add_argument(
+        "--peers",
+        required=True,
+        type=_checked(read_peers),
+        metavar="ID=HOST:PORT,…",
+        help="all workers of the cluster, this one included: the same on each of them",
+    )
+    parser.add_argument(
+        "--keys", required=True, type=Path, metavar="FILE", help="cluster.keys, from `minka keys new`"
+    )
+    parser.add_argument("--advertise", help="the address that others are told, if not --listen", **address)
+    parser.add_argument(
+        "--cores",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="C",
+        help="processes that train (default: all cores)",
+    )
+    return parser
+
+
+def _checked(read: Callable[[str], T]) -> Callable[[str], T]:
+    """A reader whose ValueError becomes argparse's own message."""
+
+    def convert(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def _settings(parsed: argparse.Namespace) -> Settings:
+    peers = parsed.peers
+    if parsed.id not in peers:
+        raise Refused(
+            f"--peers does not name this worker, {parsed.id!r}.", "List all workers there, this one too."
+        )
+    if not 1 <= parsed.cores <= 1_024:
+        raise Refused(f"--cores is {parsed.cores}.", "Give a number from 1 to 1024.")
+    return Settings(
+        id=parsed.id,
+        data=parsed.data.absolute(),
+        listen=parsed.listen,
+        advertise=parsed.advertise or peers[parsed.id],
+        monitor=parsed.monitor,
+        peers=peers,
+        keys=read_keys(parsed.keys),
+        cores=parsed.cores,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

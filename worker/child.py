@@ -1,0 +1,30 @@
+"""What a child process of the node does first: it joins the node over a loopback socket.
+
+The node starts it with one line of JSON on its standard input: {"host", "port", "token", "name", ...}. The pipe stays
+open as long as the node lives, so that a child also ends when its node was killed.
+"""
+
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+from shared.handshake import Introduction
+from shared.stream import FrameStream, connect
+
+JOIN_S = 30.0
+
+
+def join_node() -> tuple[FrameStream, dict[str, Any]]:
+    """The connection to the node that started this process, and what it said on standard input."""
+    settings: dict[str, Any] = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_node, name="parent-watch", daemon=True).start()
+    about = Introduction("child", settings["name"], settings["name"], "")
+    address = (settings["host"], settings["port"])
+    return connect(address, about, bytes.fromhex(settings["token"]), JOIN_S), settings
+
+
+def _end_with_node() -> None:
+    sys.stdin.read()
+    os._exit(0)

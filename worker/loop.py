@@ -1,0 +1,121 @@
+"""The node thread's event loop: sockets, timers, and results that other threads bring.
+
+Everything that the node owns is touched only from the thread that runs this loop, so nothing of it needs a lock. Other
+threads have one door: `post`.
+"""
+
+import heapq
+import itertools
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Callback = Callable[[], None]
+
+
+@dataclass(slots=True, order=True)
+class Timer:
+    """A call at a moment of the loop's clock; `cancel` forgets it."""
+
+    due: float
+    order: int
+    callback: Callback | None = field(compare=False)
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class Loop:
+    """One `selectors` loop. `now` is the monotonic clock in seconds, read once a turn."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._timers: list[Timer] = []
+        self._order = itertools.count()
+        self._posted: deque[Callback] = deque()
+        self._stopping = False
+        self._wakes, self._waker = socket.socketpair()
+        self._wakes.setblocking(False)
+        self._waker.setblocking(False)
+        self.watch(self._wakes, selectors.EVENT_READ, self._take_wakes)
+
+    # --- sockets
+
+    def watch(self, sock: socket.socket, events: int, ready: Callable[[int], None]) -> None:
+        """Call `ready(events)` whenever the socket is ready for one of `events`; again to change them."""
+        if sock.fileno() in self._selector.get_map():
+            self._selector.modify(sock, events, ready)
+        else:
+            self._selector.register(sock, events, ready)
+
+    def forget(self, sock: socket.socket) -> None:
+        """Watch this socket no more; call it before the socket is closed."""
+        if sock.fileno() in self._selector.get_map():
+            self._selector.unregister(sock)
+
+    # --- time
+
+    def call_later(self, delay_s: float, callback: Callback) -> Timer:
+        timer = Timer(self.now + delay_s, next(self._order), callback)
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    # --- other threads
+
+    def post(self, callback: Callback) -> None:
+        """Run `callback` in the loop's thread. The only method that another thread may call."""
+        self._posted.append(callback)
+        try:
+            self._waker.send(b"\0")
+        except BlockingIOError:
+            pass  # enough wake-ups are waiting in the socket already
+        except OSError:
+            pass  # the loop has ended, and nobody waits for this any more
+
+    def stop(self) -> None:
+        """End `run` after this turn."""
+        self._stopping = True
+
+    def run(self, each_turn: Callable[[], float | None]) -> None:
+        """Turn until `stop`: sockets, then posted calls and due timers, then `each_turn`.
+
+        `each_turn` does what the turn's events have made ready, and returns the moment of the clock at which it must run
+        again even if nothing happens, or None.
+        """
+        wake_at: float | None = None
+        while not self._stopping:
+            events = self._selector.select(self._timeout_s(wake_at))
+            self.now = time.monotonic()
+            for key, mask in events:
+                key.data(mask)
+            for _ in range(len(self._posted)):
+                self._posted.popleft()()
+            while self._timers and self._timers[0].due <= self.now:
+                callback = heapq.heappop(self._timers).callback
+                if callback is not None:
+                    callback()
+            wake_at = each_turn()
+
+    def close(self) -> None:
+        self._selector.close()
+        self._wakes.close()
+        self._waker.close()
+
+    def _timeout_s(self, wake_at: float | None) -> float | None:
+        if self._posted:
+            return 0.0
+        moments = [timer.due for timer in self._timers[:1]]
+        if wake_at is not None:
+            moments.append(wake_at)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _take_wakes(self, _: int) -> None:
+        try:
+            while self._wakes.recv(4096):
+                pass
+        except BlockingIOError:
+            pass

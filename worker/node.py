@@ -1,0 +1,407 @@
+"""One worker: the node thread, and all that it owns.
+
+Sockets, the consensus core and the registry live in one thread and one `selectors` loop, so that nothing of them needs a
+lock. Its only regular hand-over is to the log-writer thread. Bulk data, computation and the monitor have threads and
+processes of their own; what they bring comes back through the loop (DESIGN 3).
+"""
+
+import hashlib
+import os
+import random
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.errors import Busy, MinkaError, ProtocolViolation, Refused, Unreachable
+from shared.frames import Frame, FrameType
+from shared.handshake import ServerHandshake
+from shared.messages import INLINE_BYTES
+from worker.children import Children
+from worker.connections import Connection, Owner, Request
+from worker.driver import Driver, first_unfounded
+from worker.exchange import Exchange
+from worker.loop import Loop
+from worker.monitor_feed import MonitorFeed
+from worker.peer_messages import from_frame
+from worker.peers import PeerLinks
+from worker.raft.config import Config
+from worker.raft.entries import Entry, Membership
+from worker.raft.errors import Violation
+from worker.raft.messages import Message
+from worker.raft.raft import Raft
+from worker.raft.ready import Leadership, Role
+from worker.registry import commands
+from worker.registry.commands import Blob
+from worker.registry.registry import Outcome, Registry
+from worker.registry.rows import Change
+from worker.requests import PeerRequests, Requests
+from worker.serving.service import PredictionService
+from worker.settings import Settings, write_address
+from worker.storage.blobs import BlobStore
+from worker.storage.disk import DiskFull, OsDisk
+from worker.storage.identity import establish, open_identity
+from worker.storage.log import EntryLog
+from worker.storage.records import RecordFile
+from worker.storage.reserve import Reserve
+from worker.storage.writer import LogWriter
+from worker.training.coordinator import Coordinator
+from worker.training.environment import child_environment
+from worker.training.pool import TrainerPool
+from worker.training.workshop import Workshop
+from worker.transfers import Transfers
+from worker.verification import Auditor
+from worker.watchers import ModelWatchers, Records
+
+CONNECTIONS_LIMIT = 1_024
+ROW_S = 0.2
+LISTEN_BACKLOG = 256
+
+
+class Node(Owner):
+    """A worker. `run` serves until `stop`, and leaves everything durable."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the data directory and the port; raises `Refused`, `Corrupt`, `LogCorrupt` with what is wrong."""
+        self.settings = settings
+        self.loop = Loop()
+        self._failure: BaseException | None = None
+        self._connections: set[Connection] = set()
+        self._when_applied: list[tuple[int, Callable[[], None]]] = []
+        self._caught_up_for: int | None = None
+
+        disk = OsDisk()
+        disk.make_directory(settings.data)
+        self._lock = disk.lock(settings.data / "lock")
+        self.cluster = cluster_id(settings)
+        identity = open_identity(disk, settings.data, settings.id, self.cluster)
+        self._log = EntryLog.open(disk, settings.data / "log", identity)
+        establish(disk, settings.data, identity)
+        self._reserve = Reserve(disk, settings.data)
+        self._reserve.restore()
+        self.store = BlobStore(disk, settings.data / "blobs")
+        self.records = Records(self.loop, RecordFile(disk, settings.data / "records"))
+        if self._log.torn_bytes:
+            self.log(f"cut {self._log.torn_bytes} bytes of an unfinished write off the log")
+
+        self._door = self._listen()
+        self.transfers = Transfers(self.loop)
+        self.links = PeerLinks(
+            self.loop, settings.id, self.cluster, settings.keys.cluster, self._peer_lost, self.log
+        )
+        self.exchange = Exchange(self.loop, self.store, self.transfers, self.links, self.majority)
+        self.registry = Registry()
+        self.driver = self._make_driver()
+        self._writer: LogWriter[int] = LogWriter(
+            self._log,
+            done=lambda numbers: self.loop.post(lambda: self.driver.persisted(numbers[-1])),
+            failed=lambda error: self.loop.post(lambda: self._fail(error)),
+            full=lambda error: self.loop.post(lambda: self._disk_full(error)),
+            reserve=self._reserve,
+        )
+
+        self._children = Children(self.loop, settings.id, self.log)
+        environment = child_environment(os.environ)
+        pool = TrainerPool(self.loop, self._children, settings.cores, environment)
+        self.workshop = Workshop(self, pool, settings.data / "scratch")
+        self._coordinator = Coordinator(self.loop, self.workshop)
+        self.watchers = ModelWatchers(self.loop, self._coordinator.jobs)
+        self.service = PredictionService(self.loop, self._children, environment, self.workshop.blob_path)
+        self.auditor = Auditor(self)
+        self._requests, self._peer_requests = Requests(self), PeerRequests(self)
+        self._feed = self._start_monitor()
+        for peer, address in settings.peers.items():
+            self.links.add(peer, address)
+        self._tell_row()
+
+    def _make_driver(self) -> Driver:
+        founded, lacks = first_unfounded(self._log, self.missing)
+        core = Raft(
+            Config(self.settings.id),
+            self._log.hard_state,
+            self._log,
+            Membership(frozenset(self.settings.peers)),
+            random.Random(),
+            self.loop.now,
+            stable_index=founded,
+        )
+        return Driver(core, self._log, self.registry, self, lacks)
+
+    # --- its life
+
+    def run(self) -> None:
+        """Serve until `stop` is called; raises what made it impossible to go on."""
+        self.log(
+            f"listening on {write_address(self.settings.listen)}, "
+            f"monitor on http://{write_address(self.settings.monitor)}/"
+        )
+        try:
+            self.loop.run(self._turn)
+        finally:
+            self._close()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """End `run`; may be called from a signal handler."""
+        self.loop.post(self.loop.stop)
+
+    def _turn(self) -> float:
+        deadline = self.driver.pump(self.loop.now)
+        self.records.flush()
+        self._coordinator.assign()
+        self.watchers.look()
+        return deadline
+
+    def _close(self) -> None:
+        leaving = Unreachable(f"Worker {self.settings.id} is stopping.")
+        self.loop.forget(self._door)
+        self._door.close()
+        self._children.close()
+        self.links.close(leaving)
+        for connection in list(self._connections):
+            connection.flush()
+            connection.close(leaving)
+        self._writer.close()
+        self.transfers.close()
+        self._log.close()
+        self._lock.release()
+        self.loop.close()
+
+    def _fail(self, error: BaseException) -> None:
+        """The disk or the code can't be trusted any more: nothing more is promised, the process ends."""
+        self._failure = error
+        self.loop.stop()
+
+    def _disk_full(self, error: DiskFull) -> None:
+        self.log(f"ALARM: {error}")
+
+    def log(self, line: str) -> None:
+        """One line for whoever watches the terminal."""
+        print(f"{time.strftime('%H:%M:%S')} {self.settings.id}: {line}", file=sys.stderr, flush=True)
+
+    # --- connections
+
+    def _listen(self) -> socket.socket:
+        host, port = self.settings.listen
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            door = socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG)
+        except OSError as error:
+            where = write_address(self.settings.listen)
+            raise Refused(
+                f"Cannot listen on {where}: {error.strerror or error}.", "Choose another --listen."
+            ) from error
+        door.setblocking(False)
+        self.loop.watch(door, selectors.EVENT_READ, self._accept)
+        return door
+
+    def _accept(self, _: int) -> None:
+        try:
+            sock, address = self._door.accept()
+        except OSError:
+            return  # it was gone before it was taken, or no descriptor is free
+        if len(self._connections) >= CONNECTIONS_LIMIT:
+            sock.close()
+            return
+        keys = {"worker": self.settings.keys.cluster, "client": self.settings.keys.client}
+        handshake = ServerHandshake(self.settings.id, self.cluster, keys)
+        self._connections.add(
+            Connection.accept(self.loop, sock, handshake, self, f"{address[0]}:{address[1]}")
+        )
+
+    def received(self, connection: Connection, frame: Frame) -> None:
+        """A frame from a client, or on a connection that a peer dialled."""
+        about = connection.about
+        if frame.type is FrameType.REQUEST:
+            request = Request(connection, frame)
+            (self._peer_requests if about.role == "worker" else self._requests).answer(request)
+        elif about.role == "worker" and frame.type is FrameType.RAFT:
+            try:
+                message = from_frame(frame, about.id, self.settings.id)
+                self.driver.step(message, self.loop.now)
+            except Violation as violation:
+                raise ProtocolViolation(str(violation)) from violation
+        elif about.role == "worker" and frame.header.get("about") == "row":
+            row = frame.header.get("row")
+            if isinstance(row, dict):
+                self.links.told(about.id, row)
+        else:
+            raise ProtocolViolation(f"A {about.role} may not send {frame.type.name} frames.")
+
+    def closed(self, connection: Connection, error: MinkaError) -> None:
+        """A connection that was accepted has ended."""
+        self._connections.discard(connection)
+        if isinstance(error, ProtocolViolation):
+            self.log(f"{connection.name} broke the protocol: {error.reason}")
+        if connection.about.role == "worker" and connection.about.channel == "raft":
+            self._peer_lost(connection.about.id)
+
+    def _peer_lost(self, peer: str) -> None:
+        self.driver.core.peer_lost(peer, self.loop.now)
+        self._coordinator.lost(peer)
+
+    # --- what the driver causes (driver.Surroundings)
+
+    def send(self, message: Message) -> None:
+        self.links.send(message)
+
+    def persist(self, batch: Any, number: int) -> None:
+        try:
+            self._writer.submit(batch, number)
+        except Busy as error:
+            self._fail(error)
+
+    def missing(self, blobs: tuple[Blob, ...]) -> set[str]:
+        lacking = [blob for blob in blobs if not self.store.has(blob.digest)]
+        for blob in lacking:
+            self._pull_for_log(blob)
+        return {blob.digest for blob in lacking}
+
+    def _pull_for_log(self, blob: Blob) -> None:
+        """An entry of the log names this blob: try until it is here."""
+
+        def held(error: MinkaError | None) -> None:
+            if error is None:
+                self.driver.arrived(blob.digest)
+            else:
+                self.log(f"the log names a blob that cannot be stored yet: {error}")
+                self._pull_for_log(blob)
+
+        self.exchange.want(blob, held)
+
+    def applied(self, entry: Entry, outcome: Outcome | None) -> None:
+        self._feed.applied(entry, outcome)
+        if outcome is not None:
+            if outcome.record is not None:
+                self.records.add(outcome.record)
+            for change in outcome.changes:
+                if change.set == "models" and isinstance(change.id, str):
+                    self._coordinator.changed(self.registry.models[change.id])
+        if self._when_applied:
+            due = [call for index, call in self._when_applied if index <= entry.index]
+            self._when_applied = [one for one in self._when_applied if one[0] > entry.index]
+            for call in due:
+                call()
+
+    def led(self, leadership: Leadership) -> None:
+        self.log(
+            f"{leadership.role.value} in term {leadership.term}, leader {leadership.leader or 'unknown'}"
+        )
+        if leadership.role is Role.LEADER:
+            # Jobs go on once all that earlier leaders have committed is applied, this term's no-op included.
+            self._caught_up_for = leadership.term
+            self.driver.read(self._caught_up)
+        else:
+            self._caught_up_for = None
+            self._coordinator.follow()
+        self._tell_row(again=False)
+
+    def time_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def _caught_up(self, error: MinkaError | None) -> None:
+        if error is None and self._caught_up_for is not None:
+            self._coordinator.lead(self._caught_up_for, list(self.registry.models.values()))
+
+    # --- what requests need
+
+    def address_of(self, peer: str) -> str | None:
+        """Where clients find this member."""
+        address = self.links.addresses.get(peer)
+        return None if address is None else write_address(address)
+
+    def holders(self, index: int) -> list[str]:
+        """The workers that durably hold entry `index` and the bytes it names, as the leader knows."""
+        status = self.driver.core.status()
+        found = [self.settings.id] if status.durable_index >= index else []
+        return sorted(found + [peer for peer, one in status.peers.items() if one.match_index >= index])
+
+    def holds(self, blob: Blob) -> bool:
+        return self.store.has(blob.digest) and self.store.size(blob.digest) == blob.size_bytes
+
+    def small_bytes(self, index: int) -> bytes:
+        """The body of entry `index`: a small file's own bytes."""
+        return commands.body_of(self._log.entries(index, index + 1, INLINE_BYTES)[0].data)
+
+    def when_applied(self, index: int, call: Callable[[], None]) -> None:
+        """Call once entry `index` is applied here."""
+        if self.registry.applied_index >= index:
+            call()
+        else:
+            self._when_applied.append((index, call))
+
+    def majority(self) -> int:
+        """How many workers, this one included, are a majority of the voters."""
+        return len(self.driver.core.status().membership.voters) // 2 + 1
+
+    def job_moved(self) -> None:
+        """A round was computed, ahead of the log: whoever looks is told."""
+        for job in self._coordinator.jobs.values():
+            if job.live:
+                self._feed.changed(Change("models", job.model.id, self.watchers.summary(job.model)))
+
+    def own_row(self) -> dict[str, Any]:
+        """This worker's row of `minka status`."""
+        status = self.driver.core.status()
+        return {
+            "id": self.settings.id,
+            "address": write_address(self.settings.advertise),
+            "monitor": write_address(self.settings.monitor),
+            "role": status.role.value,
+            "reachable": True,
+            "term": status.term,
+            "commit_index": status.commit_index,
+            "applied_index": self.registry.applied_index,
+            "state_digest": self.registry.state_digest,
+            "files": len(self.registry.files),
+            "models": len(self.registry.models),
+            "cores": self.settings.cores,
+            "leader": status.leader,
+        }
+
+    def cluster_status(self) -> dict[str, Any]:
+        """The answer to `minka status`, on the leader."""
+        own = self.own_row()
+        workers = sorted([own, *self.links.known_rows()], key=lambda row: str(row["id"]))
+        return {
+            "leader": own["leader"],
+            "term": own["term"],
+            "commit_index": own["commit_index"],
+            "workers": workers,
+        }
+
+    # --- what the monitor and the peers are told
+
+    def _start_monitor(self) -> MonitorFeed:
+        host, port = self.settings.monitor
+        settings = {"listen_host": host, "listen_port": port, "static": None}
+        child = self._children.add("monitor", "worker.monitor", settings, os.environ)
+        child.heard = self._monitor_said
+        feed = MonitorFeed(self.loop, child, self.registry, self._monitor_status, self._records_tail)
+        child.start()
+        return feed
+
+    def _monitor_said(self, frame: Frame) -> None:
+        if frame.header.get("about") == "failed":
+            self._fail(Refused(str(frame.header.get("reason")), "Choose another --monitor."))
+
+    def _monitor_status(self) -> dict[str, Any]:
+        return {"row": self.own_row(), "peers": self.links.known_rows()}
+
+    def _records_tail(self, count: int, heard: Callable[[list[dict[str, Any]]], None]) -> None:
+        self.loop.call_later(0.0, lambda: heard(self.records.tail(count)))
+
+    def _tell_row(self, *, again: bool = True) -> None:
+        self.links.tell(self.own_row())
+        if again:
+            self.loop.call_later(ROW_S, self._tell_row)
+
+
+def cluster_id(settings: Settings) -> str:
+    """The name of the cluster that these keys and these first members make: the same on each of them."""
+    members: Mapping[str, Any] = settings.peers
+    text = "minka cluster " + " ".join(sorted(members))
+    return hashlib.blake2b(text.encode(), key=settings.keys.cluster, digest_size=16).hexdigest()

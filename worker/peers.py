@@ -1,0 +1,168 @@
+"""The links to the other workers: two connections each that this worker dials, and those that they dial.
+
+"raft" carries consensus and nothing else, so that no bulk transfer stands before a heartbeat; "bulk" carries calls between
+workers and what each tells the others about itself. Each connection carries messages one way, from who dialled it (answers
+to calls come back on it).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shared.errors import MinkaError
+from shared.frames import Frame, FrameType
+from shared.handshake import Introduction
+from worker.connections import Connection, Owner, State
+from worker.loop import Loop
+from worker.peer_messages import to_frame
+from worker.raft.messages import Message
+from worker.settings import Address, write_address
+
+REDIAL_S = 0.1
+REDIAL_LIMIT_S = 1.0
+STALE_S = 2.0
+CHANNELS = ("raft", "bulk")
+
+
+class _Link(Owner):
+    """One channel to one peer, dialled again whenever it breaks."""
+
+    def __init__(self, links: "PeerLinks", peer: str, address: Address, channel: str) -> None:
+        self.peer = peer
+        self.connection: Connection | None = None
+        self._links = links
+        self._address = address
+        self._channel = channel
+        self._delay_s = REDIAL_S
+        self._opened = False
+        self._ended = False
+        self._dial()
+
+    def opened(self, connection: Connection) -> None:
+        self._delay_s = REDIAL_S
+        self._opened = True
+        self.connection = connection
+
+    def closed(self, connection: Connection, error: MinkaError) -> None:
+        self.connection = None
+        was_open, self._opened = self._opened, False
+        if self._ended:
+            return
+        self._links.loop.call_later(self._delay_s, self._dial)
+        self._delay_s = min(self._delay_s * 2, REDIAL_LIMIT_S)
+        if was_open:
+            self._links.lost(self.peer)
+        else:
+            self._links.refused(self.peer, error)
+
+    def close(self, error: MinkaError) -> None:
+        self._ended = True
+        if self.connection is not None:
+            self.connection.close(error)
+
+    def _dial(self) -> None:
+        if not self._ended:
+            about = Introduction("worker", self._links.id, self._channel, self._links.cluster)
+            Connection.dial(self._links.loop, self._address, about, self._links.key, self, self.peer)
+
+
+class PeerLinks:
+    """Every other member, by id."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        id: str,
+        cluster: str,
+        key: bytes,
+        lost: Callable[[str], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self.loop = loop
+        self.id = id
+        self.cluster = cluster
+        self.key = key
+        self.rows: dict[str, dict[str, Any]] = {}
+        """What each peer last told about itself: its row of `minka status`."""
+        self.addresses: dict[str, Address] = {}
+        self._lost = lost
+        self._log = log
+        self._heard: dict[str, float] = {}
+        self._links: dict[str, dict[str, _Link]] = {}
+        self._refusals: dict[str, str] = {}
+
+    def add(self, peer: str, address: Address) -> None:
+        """Begin to keep up the links to a member."""
+        self.addresses[peer] = address
+        if peer != self.id:
+            self._links[peer] = {channel: _Link(self, peer, address, channel) for channel in CHANNELS}
+
+    def close(self, error: MinkaError) -> None:
+        for channels in self._links.values():
+            for link in channels.values():
+                link.close(error)
+
+    def send(self, message: Message) -> None:
+        """Send a consensus message, or drop it: the core repeats what matters."""
+        link = self._links.get(message.to, {}).get("raft")
+        if link is not None and link.connection is not None:
+            link.connection.send(to_frame(message))
+
+    def bulk(self, peer: str) -> Connection | None:
+        """The open bulk connection to this peer, if there is one."""
+        link = self._links.get(peer, {}).get("bulk")
+        return link.connection if link is not None else None
+
+    def connected(self) -> Iterator[tuple[str, Connection]]:
+        """The peers that are reachable, with their bulk connections."""
+        for peer, channels in self._links.items():
+            connection = channels["bulk"].connection
+            if connection is not None and connection.state is State.OPEN:
+                yield peer, connection
+
+    def tell(self, row: dict[str, Any]) -> None:
+        """Tell all peers this worker's own row."""
+        for _, connection in self.connected():
+            connection.send(Frame(FrameType.NOTICE, {"about": "row", "row": row}))
+
+    def told(self, peer: str, row: dict[str, Any]) -> None:
+        """A peer told about itself."""
+        self.rows[peer] = row
+        self._heard[peer] = self.loop.now
+        self._refusals.pop(peer, None)
+
+    def reachable(self, peer: str) -> bool:
+        """Whether this peer told about itself of late."""
+        return self.loop.now - self._heard.get(peer, float("-inf")) < STALE_S
+
+    def known_rows(self) -> list[dict[str, Any]]:
+        """The row of every peer as this worker last heard it, in order of id."""
+        unknown: dict[str, Any] = dict.fromkeys(
+            (
+                "monitor",
+                "role",
+                "term",
+                "commit_index",
+                "applied_index",
+                "state_digest",
+                "files",
+                "models",
+                "cores",
+            )
+        )
+        return [
+            unknown
+            | {"id": peer, "address": write_address(self.addresses[peer])}
+            | self.rows.get(peer, {})
+            | {"reachable": self.reachable(peer)}
+            for peer in sorted(self._links)
+        ]
+
+    def lost(self, peer: str) -> None:
+        """A connection that was open broke, at whichever side it was dialled."""
+        self._lost(peer)
+
+    def refused(self, peer: str, error: MinkaError) -> None:
+        """A dial failed; said once for each new reason."""
+        if self._refusals.get(peer) != error.reason:
+            self._refusals[peer] = error.reason
+            self._log(str(error))

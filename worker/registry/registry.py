@@ -1,0 +1,267 @@
+"""The replicated state machine: log entries in, the same state on every worker out.
+
+Deterministic: no clock, no randomness, no disk, no threads. `apply` is called once for every committed command, in order of
+index. What it decides, refusals included, is a pure function of the entries so far.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from shared.errors import MinkaError, Refused
+from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
+from worker.registry import commands
+from worker.registry.commands import Blob, Command
+from worker.registry.rows import UNFINISHED, Change, FileRow, ModelRow, RecordRow
+from worker.registry.sessions import Answer, Sessions, as_failure
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one entry did: the client's answer, the rows it changed, the record it left."""
+
+    kind: str
+    answer: Answer
+    changes: tuple[Change, ...] = ()
+    record: RecordRow | None = None
+
+
+class Registry:
+    """Files, models, records and client sessions, as of `applied_index`."""
+
+    def __init__(self) -> None:
+        self.applied_index = 0
+        self.files: dict[int, FileRow] = {}
+        self.models: dict[str, ModelRow] = {}
+        self.sessions = Sessions()
+        self.record_count = 0
+        self._names: dict[str, set[int]] = {}
+        self._small: dict[str, set[int]] = {}
+        self._time_ms = 0
+        self._digest = hashlib.sha256(b"minka registry").digest()
+        self._changes: list[Change] = []
+        self._record: RecordRow | None = None
+
+    @property
+    def state_digest(self) -> str:
+        """SHA-256 over every answer and change up to `applied_index`: equal on equal workers."""
+        return self._digest.hex()
+
+    def skip(self, index: int) -> None:
+        """Pass over an entry that is no command (a leader's no-op, a membership change)."""
+        self._advance(index)
+
+    def apply(self, index: int, data: bytes) -> Outcome:
+        """Apply the command of entry `index`; raises only `UnknownCommand`, which must stop this worker."""
+        command = commands.decode(data)
+        self._advance(index)
+        self._time_ms = max(self._time_ms, command.time_ms)
+        self._changes, self._record = [], None
+        ticket: Ticket | None = getattr(command, "ticket", None)
+        answer = self._answer(index, command, ticket)
+        outcome = Outcome(command.kind, answer, tuple(self._changes), self._record)
+        told = json.dumps([index, answer, [asdict(change) for change in outcome.changes]], sort_keys=True)
+        self._digest = hashlib.sha256(self._digest + told.encode()).digest()
+        return outcome
+
+    # --- what clients look for
+
+    def find_file(self, wanted: str) -> FileRow:
+        """The file with this id, or the only one with this name; `Refused` tells which of the two fails."""
+        if wanted.isascii() and wanted.isdigit() and int(wanted) in self.files:
+            return self.files[int(wanted)]
+        named = self._names.get(wanted, set())
+        if len(named) == 1:
+            return self.files[next(iter(named))]
+        if named:
+            raise Refused(
+                f"{len(named)} files are named {wanted!r}.",
+                f"Give one of their ids: {', '.join(map(str, sorted(named)[:10]))}.",
+            )
+        raise Refused(f"There is no file {wanted!r}.", "`minka ls` lists them.")
+
+    def find_model(self, wanted: str) -> ModelRow:
+        model = self.models.get(wanted)
+        if model is None:
+            raise Refused(f"There is no model {wanted!r}.", "`minka models` lists them.")
+        return model
+
+    def files_after(self, after: int, limit: int) -> list[FileRow]:
+        """Up to `limit` files by id, those above `after`."""
+        # Ids rise with the log, so that the table is in order of id.
+        return list(itertools.islice((row for row in self.files.values() if row.id > after), limit))
+
+    def models_after(self, after: str, limit: int) -> list[ModelRow]:
+        """Up to `limit` models in the order they were created, those behind the one named `after` ("": from the first)."""
+        first = self.models[after].index if after in self.models else 0
+        return list(itertools.islice((row for row in self.models.values() if row.index > first), limit))
+
+    def small_file(self, digest: str) -> int | None:
+        """The index of an entry whose body has this digest, if a file of that content rides in the log."""
+        return next(iter(self._small.get(digest, ())), None)
+
+    def live_blobs(self) -> Iterator[Blob]:
+        """Every blob that some row names (with repeats)."""
+        for row in self.files.values():
+            if row.size_bytes > INLINE_BYTES:
+                yield Blob(row.digest, row.size_bytes)
+        for model in self.models.values():
+            yield from model.blobs
+            if model.status == "queued":
+                for row in model.sources.values():
+                    if row.size_bytes > INLINE_BYTES:
+                        yield Blob(row.digest, row.size_bytes)
+
+    # --- applying
+
+    def _advance(self, index: int) -> None:
+        assert index == self.applied_index + 1, f"entry {index} after {self.applied_index}"
+        self.applied_index = index
+
+    def _answer(self, index: int, command: Command, ticket: Ticket | None) -> Answer:
+        if ticket is None:
+            try:
+                return {"answer": self._run(index, command, "minka")}
+            except MinkaError as refusal:
+                return as_failure(refusal)
+        try:
+            earlier = self.sessions.earlier_answer(ticket, self._time_ms)
+        except MinkaError as refusal:
+            return as_failure(refusal)
+        if earlier is not None:
+            return earlier
+        try:
+            answer: Answer = {"answer": self._run(index, command, self.sessions.client(ticket))}
+        except MinkaError as refusal:
+            answer = as_failure(refusal)
+        self.sessions.remember(ticket, answer)
+        return answer
+
+    def _run(self, index: int, command: Command, client: str) -> dict[str, Any]:
+        match command:
+            case commands.OpenSession():
+                self.sessions.open(index, command.client[:NAME_CHARACTERS], self._time_ms)
+                return {"session": index}
+            case commands.PutFile():
+                return self._put_file(index, command, client)
+            case commands.RemoveFile():
+                return self._remove_file(index, command, client)
+            case commands.CreateModel():
+                return self._create_model(index, command, client)
+            case commands.DatasetReady():
+                return self._dataset_ready(command)
+            case commands.Checkpoint():
+                return self._checkpoint(command)
+            case commands.FinishModel():
+                return self._finish_model(index, command, client)
+            case commands.FailModel():
+                model = self._unfinished(command.model)
+                model.status, model.error, model.traceback = "failed", command.reason, command.traceback
+                return self._ended(index, model, client, f"{model.id} failed: {command.reason}")
+            case commands.CancelModel():
+                model = self._unfinished(command.model)
+                model.status, model.error = "cancelled", f"Cancelled by {client}."
+                return self._ended(index, model, client, f"{model.id} cancelled")
+
+    def _put_file(self, index: int, command: commands.PutFile, client: str) -> dict[str, Any]:
+        row = FileRow(
+            index, command.name[:NAME_CHARACTERS], command.size_bytes, command.digest, self._time_ms
+        )
+        self.files[index] = row
+        self._names.setdefault(row.name, set()).add(index)
+        if row.size_bytes <= INLINE_BYTES:
+            self._small.setdefault(row.digest, set()).add(index)
+        self._changes.append(Change("files", index, row.public()))
+        self._note(index, client, "put", f"{row.name} ({row.size_bytes} bytes)")
+        return {"file": row.public()}
+
+    def _remove_file(self, index: int, command: commands.RemoveFile, client: str) -> dict[str, Any]:
+        row = self.files.pop(command.file, None)
+        if row is None:
+            raise Refused(f"There is no file {command.file}.", "`minka ls` lists them.")
+        self._names[row.name].discard(row.id)
+        if not self._names[row.name]:
+            del self._names[row.name]
+        if row.size_bytes <= INLINE_BYTES:
+            self._small[row.digest].discard(row.id)
+            if not self._small[row.digest]:
+                del self._small[row.digest]
+        self._changes.append(Change("files", row.id, None))
+        self._note(index, client, "remove", row.name)
+        return {"file": {"id": row.id, "name": row.name}}
+
+    def _create_model(self, index: int, command: commands.CreateModel, client: str) -> dict[str, Any]:
+        sources = {}
+        for role, file in command.sources.items():
+            if file not in self.files:
+                raise Refused(f"There is no file {file} ({role}).", "`minka ls` lists them.")
+            sources[role] = self.files[file]
+        model = ModelRow(f"m{index}", index, command.name, command.spec, sources, self._time_ms)
+        self.models[model.id] = model
+        self._changed(model)
+        self._note(index, client, "train", f"{model.id} {command.name} ({command.spec['arch']})")
+        return {"model": model.id}
+
+    def _dataset_ready(self, command: commands.DatasetReady) -> dict[str, Any]:
+        model = self._unfinished(command.model)
+        if model.status != "queued":
+            raise Refused(f"{model.id} has its data set already.")
+        model.dataset, model.facts, model.spec = command.dataset, command.facts, command.spec
+        model.rounds, model.status = command.rounds, "training"
+        self._changed(model)
+        return {"model": model.id}
+
+    def _checkpoint(self, command: commands.Checkpoint) -> dict[str, Any]:
+        model = self._unfinished(command.model)
+        self._expect_parent(model, command.parent)
+        if command.round <= model.round and model.state is not None:
+            raise Refused(f"{model.id} is at round {model.round} already.")
+        model.round, model.state, model.seconds = command.round, command.state, command.seconds
+        model.history.extend(command.history)
+        self._learn_accuracy(model)
+        self._changed(model)
+        return {"model": model.id}
+
+    def _finish_model(self, index: int, command: commands.FinishModel, client: str) -> dict[str, Any]:
+        model = self._unfinished(command.model)
+        self._expect_parent(model, command.parent)
+        model.history.extend(command.history)
+        model.status, model.weights, model.state = "done", command.weights, None
+        model.round = model.rounds
+        model.seconds, model.images_per_second = command.seconds, command.images_per_second
+        model.test_accuracy, model.lineage = command.test_accuracy, command.lineage
+        accuracy = "" if model.test_accuracy is None else f", {model.test_accuracy:.2%} right on the test set"
+        return self._ended(index, model, client, f"{model.id} trained in {model.seconds:.1f} s{accuracy}")
+
+    def _ended(self, index: int, model: ModelRow, client: str, summary: str) -> dict[str, Any]:
+        self._changed(model)
+        self._note(index, client, "model", summary)
+        return {"model": model.id, "status": model.status}
+
+    def _unfinished(self, wanted: str) -> ModelRow:
+        model = self.find_model(wanted)
+        if model.status not in UNFINISHED:
+            raise Refused(f"{model.id} is {model.status} already.")
+        return model
+
+    @staticmethod
+    def _expect_parent(model: ModelRow, parent: str) -> None:
+        if (model.state.digest if model.state else "") != parent:
+            raise Refused(f"{model.id} went on from another checkpoint.")
+
+    @staticmethod
+    def _learn_accuracy(model: ModelRow) -> None:
+        known = [row["test_accuracy"] for row in model.history if row.get("test_accuracy") is not None]
+        if known:
+            model.test_accuracy = known[-1]
+
+    def _changed(self, model: ModelRow) -> None:
+        model.version += 1
+        self._changes.append(Change("models", model.id, model.summary()))
+
+    def _note(self, index: int, client: str, kind: str, summary: str) -> None:
+        self.record_count += 1
+        self._record = RecordRow(self.record_count, index, self._time_ms, client, kind, summary)

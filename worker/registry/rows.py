@@ -1,0 +1,131 @@
+"""What the registry holds, as rows; their public form is what CONTRACT.md shows to clients and monitors."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.registry.commands import Blob
+
+UNFINISHED = ("queued", "training")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    id: int
+    """The log index of the command that named it."""
+    name: str
+    size_bytes: int
+    digest: str
+    created_ms: int
+
+    def public(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "bytes": self.size_bytes,
+            "digest": self.digest,
+            "index": self.id,
+            "created": self.created_ms / 1000,
+        }
+
+
+@dataclass(slots=True)
+class ModelRow:
+    """A model from the moment its job is in the log; it changes only by commands.
+
+    ``status``: queued (its files are to be decoded), training, done, failed, cancelled.
+    """
+
+    id: str
+    index: int
+    name: str
+    spec: dict[str, Any]
+    sources: dict[str, FileRow]
+    """The files it learns from, as they were named when the job was created: they may be removed meanwhile."""
+    created_ms: int
+    status: str = "queued"
+    version: int = 0
+    """Rises with every change: what `ShowModel.seen` is compared with."""
+    dataset: Blob | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    rounds: int = 0
+    round: int = 0
+    state: Blob | None = None
+    """The last checkpoint: the training state after `round` rounds."""
+    weights: Blob | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    test_accuracy: float | None = None
+    lineage: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    traceback: str | None = None
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """The blobs that this model keeps alive."""
+        return tuple(blob for blob in (self.dataset, self.state, self.weights) if blob is not None)
+
+    def summary(self) -> dict[str, Any]:
+        """The row of `minka models`."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "status": self.status,
+            "arch": self.spec["arch"],
+            "digest": None if self.weights is None else self.weights.digest,
+            "bytes": None if self.weights is None else self.weights.size_bytes,
+            "test_accuracy": self.test_accuracy,
+            "progress": self.round / self.rounds if self.rounds else 0.0,
+            "created": self.created_ms / 1000,
+        }
+
+    def public(self) -> dict[str, Any]:
+        """All that `minka show` tells."""
+        return self.summary() | {
+            "model": self.id,
+            "version": self.version,
+            "epochs": self.spec["epochs"],
+            "rounds": self.rounds,
+            "round": self.round,
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+            "history": list(self.history),
+            "spec": self.spec,
+            "sources": {role: row.public() for role, row in self.sources.items()},
+            "dataset": self.facts,
+            "lineage": self.lineage,
+            "error": self.error,
+            "traceback": self.traceback,
+            "index": self.index,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """One transaction, as it appears in every worker's monitor."""
+
+    record: int
+    index: int
+    time_ms: int
+    client: str
+    kind: str
+    summary: str
+
+    def public(self) -> dict[str, Any]:
+        return {
+            "record": self.record,
+            "index": self.index,
+            "time": self.time_ms / 1000,
+            "client": self.client,
+            "kind": self.kind,
+            "summary": self.summary,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an entry did to one row, as the monitor is told: `value` None means that the row is gone."""
+
+    set: str
+    id: int | str
+    value: dict[str, Any] | None

@@ -1,0 +1,329 @@
+"""What clients ask of this worker, operation by operation (`shared.messages`).
+
+Operations that promise the truth are answered by the leader, after a read index; commands when their entry is applied. Only
+bytes that are named by their digest are served by anyone. A request that cannot be understood fails alone: the connection
+and everyone else go on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared import fields, messages
+from shared.errors import MinkaError, NotLeader, ProtocolViolation, Refused
+from shared.messages import CHUNK_BYTES, INLINE_BYTES, PAGE_ROWS
+from worker.connections import Request
+from worker.registry import commands
+from worker.registry.commands import Blob, Command
+from worker.registry.rows import FileRow
+from worker.training import plan
+from worker.verification import Verification
+
+if TYPE_CHECKING:
+    from worker.node import Node
+
+WAIT_LIMIT_S = 30.0
+HEX_DIGITS = frozenset("0123456789abcdef")
+
+
+class Requests:
+    """Answers the operations of clients."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._handlers: dict[type[Any], Callable[[Request, Any], None]] = {
+            messages.Status: self._status,
+            messages.OpenSession: self._open_session,
+            messages.Records: self._records,
+            messages.BeginUpload: self._begin_upload,
+            messages.UploadChunk: self._upload_chunk,
+            messages.FinishUpload: self._finish_upload,
+            messages.Put: self._put,
+            messages.Remove: self._remove,
+            messages.Files: self._files,
+            messages.FindFile: self._find_file,
+            messages.Read: self._read,
+            messages.Verify: self._verify,
+            messages.Train: self._train,
+            messages.Models: self._models,
+            messages.ShowModel: self._show_model,
+            messages.Cancel: self._cancel,
+            messages.Predict: self._predict,
+        }
+
+    def answer(self, request: Request) -> None:
+        """Answer one request, now or later; whatever is wrong with it is said to who asked."""
+        try:
+            operation = messages.OPERATIONS.get(request.op)
+            if operation is None:
+                raise Refused(
+                    f"There is no operation {request.op!r}.", "This worker may be older than its client."
+                )
+            if operation is not messages.Read and not self._node.driver.leads:
+                raise self._node.driver.not_leader()
+            self._handlers[operation](request, fields.decode(operation, request.fields))
+        except ProtocolViolation as violation:
+            self._fail(request, Refused(f"The request {request.op!r} cannot be read: {violation.reason}"))
+        except MinkaError as error:
+            self._fail(request, error)
+
+    # --- ways to answer
+
+    def _fail(self, request: Request, error: MinkaError) -> None:
+        if isinstance(error, NotLeader) and error.leader is not None:
+            address = self._node.address_of(error.leader)
+            error = NotLeader(error.reason, error.advice, address)
+        request.fail(error)
+
+    def _after_read(self, request: Request, answer: Callable[[], dict[str, Any]]) -> None:
+        """Answer from this worker's state as soon as that is linearizable."""
+
+        def readable(error: MinkaError | None) -> None:
+            if error is not None:
+                self._fail(request, error)
+                return
+            try:
+                request.reply(answer())
+            except MinkaError as refusal:
+                self._fail(request, refusal)
+
+        self._node.driver.read(readable)
+
+    def _propose(self, request: Request, command: Command, body: bytes = b"") -> None:
+        def answered(answer: dict[str, Any] | MinkaError) -> None:
+            if isinstance(answer, MinkaError):
+                self._fail(request, answer)
+            else:
+                request.reply(answer)
+
+        self._node.driver.propose(command, body, answered)
+
+    # --- the cluster
+
+    def _status(self, request: Request, _: messages.Status) -> None:
+        self._after_read(request, self._node.cluster_status)
+
+    def _open_session(self, request: Request, asked: messages.OpenSession) -> None:
+        self._propose(request, commands.OpenSession(asked.client, self._node.time_ms()))
+
+    def _records(self, request: Request, asked: messages.Records) -> None:
+        def readable(error: MinkaError | None) -> None:
+            if error is not None:
+                self._fail(request, error)
+            else:
+                self._node.records.answer(request, asked.after, asked.tail, min(asked.wait_s, WAIT_LIMIT_S))
+
+        self._node.driver.read(readable)
+
+    # --- files
+
+    def _begin_upload(self, request: Request, asked: messages.BeginUpload) -> None:
+        self._node.exchange.begin(request, _blob(asked.digest, asked.size_bytes))
+
+    def _upload_chunk(self, request: Request, asked: messages.UploadChunk) -> None:
+        if len(request.body) > CHUNK_BYTES:
+            raise Refused(f"A chunk has at most {CHUNK_BYTES} bytes.")
+        self._node.exchange.chunk(request, asked.digest, asked.offset, request.body)
+
+    def _finish_upload(self, request: Request, asked: messages.FinishUpload) -> None:
+        self._node.exchange.finish(request, asked.digest)
+
+    def _put(self, request: Request, asked: messages.Put) -> None:
+        blob = _blob(asked.digest, asked.size_bytes)
+        if not asked.name or len(asked.name) > messages.NAME_CHARACTERS:
+            raise Refused(f"A file needs a name of 1 to {messages.NAME_CHARACTERS} characters.")
+        if asked.size_bytes <= INLINE_BYTES:
+            if len(request.body) != asked.size_bytes or commands.digest_of(request.body) != asked.digest:
+                raise Refused("The bytes are not those that the digest names.", "Send the file again.")
+        elif request.body:
+            raise Refused(f"A file of more than {INLINE_BYTES} bytes is uploaded in chunks.")
+        time_ms = self._node.time_ms()
+        command = commands.PutFile(asked.ticket, asked.name, asked.digest, asked.size_bytes, time_ms)
+        if asked.size_bytes <= INLINE_BYTES:
+            self._propose(request, command, request.body)
+            return
+        if not self._node.holds(blob):
+            raise Refused("The bytes of this file are not here.", "Upload them first.")
+
+        def held(error: MinkaError | None) -> None:
+            if error is None:
+                self._propose(request, command)
+            else:
+                self._fail(request, error)
+
+        self._node.exchange.replicate(blob, held)
+
+    def _remove(self, request: Request, asked: messages.Remove) -> None:
+        self._propose(request, commands.RemoveFile(asked.ticket, asked.file, self._node.time_ms()))
+
+    def _files(self, request: Request, asked: messages.Files) -> None:
+        def page() -> dict[str, Any]:
+            rows = self._node.registry.files_after(asked.after, PAGE_ROWS + 1)
+            return {"files": [self._held(row) for row in rows[:PAGE_ROWS]], "more": len(rows) > PAGE_ROWS}
+
+        self._after_read(request, page)
+
+    def _find_file(self, request: Request, asked: messages.FindFile) -> None:
+        self._after_read(request, lambda: {"file": self._held(self._node.registry.find_file(asked.file))})
+
+    def _held(self, row: FileRow) -> dict[str, Any]:
+        return row.public() | {"holders": self._node.holders(row.id)}
+
+    def _read(self, request: Request, asked: messages.Read) -> None:
+        index = self._node.registry.small_file(asked.digest)
+        if index is None:
+            self._node.exchange.read(request, asked.digest, asked.offset, asked.length)
+            return
+        data = self._node.small_bytes(index)
+        part = data[asked.offset : asked.offset + min(asked.length, CHUNK_BYTES)]
+        request.reply({"size_bytes": len(data)}, part)
+
+    def _verify(self, request: Request, _: messages.Verify) -> None:
+        def readable(error: MinkaError | None) -> None:
+            if error is not None:
+                self._fail(request, error)
+            else:
+                Verification(self._node, request.reply).start()
+
+        self._node.driver.read(readable)
+
+    # --- training and models
+
+    def _train(self, request: Request, asked: messages.Train) -> None:
+        spec = fields.encode(asked.spec)
+        roles = ("inputs", "outputs", "test_inputs", "test_outputs")
+        sources = {role: file for role in roles if (file := spec.pop(role)) is not None}
+        if ("test_inputs" in sources) != ("test_outputs" in sources):
+            raise Refused(
+                "A test set needs both inputs and outputs.", "Give --test-inputs and --test-outputs."
+            )
+        name = str(spec.pop("name"))[: messages.NAME_CHARACTERS]
+        resolved = plan.resolve(spec, sum(self._node.workshop.places().values()))
+        command = commands.CreateModel(asked.ticket, name, resolved, sources, self._node.time_ms())
+        self._propose(request, command)
+
+    def _models(self, request: Request, asked: messages.Models) -> None:
+        def page() -> dict[str, Any]:
+            rows = self._node.registry.models_after(asked.after, PAGE_ROWS + 1)
+            shown = [self._node.watchers.summary(row) for row in rows[:PAGE_ROWS]]
+            return {"models": shown, "more": len(rows) > PAGE_ROWS}
+
+        self._after_read(request, page)
+
+    def _show_model(self, request: Request, asked: messages.ShowModel) -> None:
+        def readable(error: MinkaError | None) -> None:
+            if error is not None:
+                self._fail(request, error)
+                return
+            try:
+                model = self._node.registry.find_model(asked.model)
+            except MinkaError as refusal:
+                self._fail(request, refusal)
+                return
+            self._node.watchers.answer(request, model, asked.seen, min(asked.wait_s, WAIT_LIMIT_S))
+
+        self._node.driver.read(readable)
+
+    def _cancel(self, request: Request, asked: messages.Cancel) -> None:
+        self._propose(request, commands.CancelModel(asked.ticket, asked.model, self._node.time_ms()))
+
+    def _predict(self, request: Request, asked: messages.Predict) -> None:
+        if len(request.body) > messages.PREDICT_BYTES:
+            raise Refused(
+                f"A prediction takes at most {messages.PREDICT_BYTES} bytes of inputs.", "Send fewer."
+            )
+        if sum(one.size_bytes for one in asked.inputs) != len(request.body) or not asked.inputs:
+            raise Refused("The inputs' sizes do not add up to the bytes that were sent.")
+
+        def readable(error: MinkaError | None) -> None:
+            if error is not None:
+                self._fail(request, error)
+                return
+            try:
+                self._run(request, asked)
+            except MinkaError as refusal:
+                self._fail(request, refusal)
+
+        self._node.driver.read(readable)
+
+    def _run(self, request: Request, asked: messages.Predict) -> None:
+        model = self._node.registry.find_model(asked.model)
+        if model.weights is None:
+            raise Refused(f"{model.id} is {model.status}: it has no weights to predict with.")
+        receipt = {
+            "model": model.id,
+            "digest": model.weights.digest,
+            "term": self._node.driver.leadership.term,
+            "index": self._node.registry.applied_index,
+            "worker": self._node.settings.id,
+        }
+        inputs = [
+            {"form": one.form, "bytes": one.size_bytes, "shape": list(one.shape), "dtype": "uint8"}
+            for one in asked.inputs
+        ]
+
+        def came(answer: dict[str, Any] | MinkaError, _: bytes) -> None:
+            if isinstance(answer, MinkaError):
+                self._fail(request, answer)
+            else:
+                request.reply(receipt | {"outputs": answer["outputs"]})
+
+        self._node.service.predict(model, {"inputs": inputs}, request.body, came)
+
+
+class PeerRequests:
+    """Answers what the other workers ask."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    def answer(self, request: Request) -> None:
+        """Answer one request of a worker."""
+        try:
+            match request.op:
+                case "hold":
+                    asked = fields.decode(_Hold, request.fields)
+                    self._node.exchange.hold(request, _blob(asked.digest, asked.size_bytes))
+                case "read":
+                    wanted = fields.decode(messages.Read, request.fields)
+                    self._node.exchange.read(request, wanted.digest, wanted.offset, wanted.length)
+                case "audit":
+                    page = fields.decode(_Audit, request.fields)
+                    self._node.auditor.answer(request, page.index, page.after)
+                case "shard":
+                    self._shard(request)
+                case _:
+                    raise Refused(f"There is no operation {request.op!r} between workers.")
+        except MinkaError as error:
+            request.fail(error)
+
+    def _shard(self, request: Request) -> None:
+        term = request.fields.get("term")
+        if type(term) is not int or term < self._node.driver.leadership.term:
+            raise Refused("The task is of an older term.")
+
+        def done(answer: dict[str, Any] | MinkaError, body: bytes) -> None:
+            if isinstance(answer, MinkaError):
+                request.fail(answer)
+            else:
+                request.reply({name: value for name, value in answer.items() if name != "id"}, body)
+
+        self._node.workshop.desk.compute(request.fields, request.body, done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    index: int
+    after: str
+
+
+def _blob(digest: str, size_bytes: int) -> Blob:
+    if len(digest) != 64 or not HEX_DIGITS.issuperset(digest):
+        raise Refused("A digest is 64 hexadecimal digits (SHA-256, lower case).")
+    return Blob(digest, size_bytes)

@@ -1,0 +1,133 @@
+"""Answers that wait for something to happen: the next record, the next round of a model.
+
+A waiting request costs its place in a list and a timer; there are at most `WAITING_LIMIT`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.errors import Busy
+from shared.messages import PAGE_ROWS
+from worker.connections import Request
+from worker.loop import Loop, Timer
+from worker.registry.rows import ModelRow, RecordRow
+from worker.storage.records import RecordFile
+from worker.training.job import Job
+
+WAITING_LIMIT = 4_096
+
+
+class _Waiting:
+    """Requests that wait, each for its own condition."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._waiting: list[tuple[Request, Callable[[], bool], Callable[[], None], Timer]] = []
+
+    def add(
+        self, request: Request, due: Callable[[], bool], answer: Callable[[], None], wait_s: float
+    ) -> None:
+        """Call `answer` once `due` is true at a `look`, or after `wait_s` seconds."""
+        if len(self._waiting) >= WAITING_LIMIT:
+            request.fail(Busy("Too many requests wait on this worker.", "Try again in a moment."))
+            return
+
+        def late() -> None:
+            self._waiting = [one for one in self._waiting if one[0] is not request]
+            answer()
+
+        self._waiting.append((request, due, answer, self._loop.call_later(wait_s, late)))
+
+    def look(self) -> None:
+        """Answer those whose condition is true now."""
+        if not self._waiting:
+            return
+        due = [one for one in self._waiting if one[1]()]
+        self._waiting = [one for one in self._waiting if one not in due]
+        for _, _, answer, timer in due:
+            timer.cancel()
+            answer()
+
+
+class Records:
+    """The records of this worker, and who waits for the next one."""
+
+    def __init__(self, loop: Loop, file: RecordFile) -> None:
+        self._file = file
+        self._fresh: deque[RecordRow] = deque()
+        self._waiting = _Waiting(loop)
+
+    def add(self, record: RecordRow) -> None:
+        """Keep a record; it is written at the end of this turn."""
+        self._fresh.append(record)
+
+    def flush(self) -> None:
+        """Write the turn's records, and answer who waits for them."""
+        if self._fresh:
+            self._file.append(record.public() for record in self._fresh)
+            self._fresh.clear()
+            self._waiting.look()
+
+    def tail(self, count: int) -> list[dict[str, Any]]:
+        return self._file.tail(count)
+
+    def answer(self, request: Request, after: int, tail: int | None, wait_s: float) -> None:
+        """Answer with the records after number `after`, or the last `tail`; wait for one if there is none."""
+        self.flush()
+
+        def reply() -> None:
+            rows = (
+                self._file.tail(min(tail, PAGE_ROWS))
+                if tail is not None
+                else self._file.read(after, PAGE_ROWS)
+            )
+            request.reply({"records": rows, "last": self._file.last})
+
+        if tail is None and wait_s > 0 and self._file.last <= after:
+            self._waiting.add(request, lambda: self._file.last > after, reply, wait_s)
+        else:
+            reply()
+
+
+class ModelWatchers:
+    """Shows models as they are at this moment: the row of the log, and the live round of a job that runs here."""
+
+    def __init__(self, loop: Loop, jobs: Mapping[str, Job]) -> None:
+        self._jobs = jobs
+        self._waiting = _Waiting(loop)
+
+    def summary(self, model: ModelRow) -> dict[str, Any]:
+        """The row of `minka models`, with the progress of this moment."""
+        job = self._jobs.get(model.id)
+        row = model.summary()
+        if job is not None and job.live and model.rounds:
+            row["progress"] = job.round / model.rounds
+            row["test_accuracy"] = job.live["test_accuracy"]
+        return row
+
+    def version(self, model: ModelRow) -> int:
+        """Another number whenever there is something new to see."""
+        job = self._jobs.get(model.id)
+        return model.version * 1_000_000 + (job.round if job is not None else 0)
+
+    def answer(self, request: Request, model: ModelRow, seen: int | None, wait_s: float) -> None:
+        """Answer with all about `model`, once that is not what was `seen` any more."""
+
+        def reply() -> None:
+            job = self._jobs.get(model.id)
+            shown = model.public() | self.summary(model) | {"version": self.version(model)}
+            if job is not None and job.live:
+                shown |= {"round": job.round, "images_per_second": job.live["images_per_second"]}
+                shown |= {"loss": job.live["loss"], "work": dict(job.work), "seconds": job.seconds}
+                shown["history"] = [*model.history, *job.fresh_history()]
+            request.reply({"model": shown})
+
+        if seen is not None and wait_s > 0 and self.version(model) == seen:
+            self._waiting.add(request, lambda: self.version(model) != seen, reply, wait_s)
+        else:
+            reply()
+
+    def look(self) -> None:
+        """Something may have moved."""
+        self._waiting.look()
