@@ -3,27 +3,32 @@
 const WIDTH = 100;
 const HEIGHT = 30;
 
-// Draws `values` into an <svg class="sparkline">; null leaves a gap. `label` says in words what is to be seen.
-export function drawSparkline(svg, values, label) {
-  const numbers = values.filter((value) => value !== null);
-  const top = Math.max(...numbers, 0) || 1;
-  const step = WIDTH / Math.max(values.length - 1, 1);
-  let line = "";
-  let pen = "M";
+// Draws `values` into an <svg class="sparkline">, the last at the right edge; null leaves a gap. `span` is how many
+// values fill the width. `label` says in words what is to be seen.
+export function drawSparkline(svg, values, label, span = values.length) {
+  const top = Math.max(...values.filter((value) => value !== null), 0) || 1;
+  const step = WIDTH / Math.max(span - 1, 1);
+  const start = WIDTH - (values.length - 1) * step;
+  const runs = [];
+  let run = null;
   values.forEach((value, position) => {
     if (value === null) {
-      pen = "M";
+      run = null;
       return;
     }
-    line += `${pen}${(position * step).toFixed(2)} ${(HEIGHT - (value / top) * HEIGHT).toFixed(2)}`;
-    pen = "L";
+    if (!run) runs.push((run = []));
+    run.push([start + position * step, HEIGHT - (value / top) * HEIGHT]);
+  });
+  const lines = runs.map((points) => `M${points.map((point) => point.map((part) => part.toFixed(2)).join(" ")).join("L")}`);
+  const areas = runs.map((points, number) => {
+    return `${lines[number]}L${points.at(-1)[0].toFixed(2)} ${HEIGHT}L${points[0][0].toFixed(2)} ${HEIGHT}Z`;
   });
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", label);
-  path(svg, "area").setAttribute("d", line && numbers.length === values.length ? `${line}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z` : "");
-  path(svg, "line").setAttribute("d", line);
+  path(svg, "area").setAttribute("d", areas.join(""));
+  path(svg, "line").setAttribute("d", lines.join(""));
 }
 
 function path(svg, name) {

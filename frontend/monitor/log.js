@@ -5,7 +5,8 @@ import { html, renderRows } from "/common/html.js";
 import { t } from "/texts.js";
 
 const SHOWN = 200;
-const TONES = { applied: "good", committed: "warn", open: "" };
+const TONES = { applied: "good", committed: "warn", open: "none" };
+const SIGNS = { applied: "✓", committed: "…", open: "·" };
 
 export function drawLog(state) {
   const status = state.status;
@@ -27,7 +28,7 @@ export function drawLog(state) {
         <td><span class="kind">${entry.kind}</span></td>
         <td class="number">${size(entry.bytes)}</td>
         <td class="summary">${entry.summary}</td>
-        <td><span class="badge" data-tone="${TONES[stage]}">${t(`entry.${stage}`)}</span></td>
+        <td class="cell" data-tone="${TONES[stage]}">${SIGNS[stage]} ${t(`entry.${stage}`)}</td>
       </tr>`;
     },
   );

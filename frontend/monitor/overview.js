@@ -4,6 +4,7 @@ import { count, decimal } from "/common/format.js";
 import { html, render } from "/common/html.js";
 import { drawSparkline } from "/common/sparkline.js";
 import { roleBadge, roleOf, workersOf } from "/rows.js";
+import { RATE_SECONDS } from "/state.js";
 import { t } from "/texts.js";
 
 const RADIUS = 66;
@@ -37,7 +38,7 @@ export function drawOverview(state) {
 export function drawRate(state) {
   const last = state.rates.at(-1);
   document.getElementById("rate").textContent = decimal(last);
-  drawSparkline(document.getElementById("rate-line"), state.rates, `${t("commits")}: ${decimal(last)}`);
+  drawSparkline(document.getElementById("rate-line"), state.rates, `${t("commits")}: ${decimal(last)}`, RATE_SECONDS);
   if (state.status) drawRing(state.status, last > 0);
 }
 

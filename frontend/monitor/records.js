@@ -26,7 +26,7 @@ export function drawRecords(state) {
     (record) => html`<tr>
       <td class="number">${count(record.record)}</td>
       <td class="number">${when(record.time)}</td>
-      <td>${record.client}</td>
+      <td class="client" title="${record.client}">${record.client}</td>
       <td><span class="kind">${record.kind}</span></td>
       <td class="summary">${record.summary}</td>
       <td class="number">${count(record.index)}</td>

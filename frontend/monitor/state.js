@@ -5,7 +5,7 @@ import { ApiError, getJson, LiveEvents } from "/common/api.js";
 const KEPT = 1000;
 const FILES_ASKED = 1000;
 const RELOAD_ms = 1000;
-const RATE_SECONDS = 60;
+export const RATE_SECONDS = 60;
 
 // Dispatches "change" with `detail`, a name among status, files, models, records, log, rate, connection.
 export class MonitorState extends EventTarget {

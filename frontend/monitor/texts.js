@@ -74,7 +74,7 @@ export const t = translator({
   stateAt: { es: "Estado aplicado en {index}", en: "Applied state at {index}" },
   model: { es: "modelo", en: "model" },
   file: { es: "archivo", en: "file" },
-  noDigest: { es: "aún sin pesos", en: "no weights yet" },
+  noDigest: { es: "sin pesos", en: "no weights" },
   shownOf: { es: "Se muestran {shown} de {all}.", en: "Showing {shown} of {all}." },
 
   noModels: { es: "Todavía no se entrenó ningún modelo.", en: "No model has been trained yet." },

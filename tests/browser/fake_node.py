@@ -29,7 +29,10 @@ def digest(*parts: object) -> str:
 
 
 class FakeNode:
-    """One monitor process with this script as its node; `address` is where its page opens."""
+    """One monitor process with this script as its node; `address` is where its page opens.
+
+    Raises OSError when the monitor says that it cannot listen.
+    """
 
     def __init__(self, listen_port: int = 0) -> None:
         token = secrets.token_bytes(32)
@@ -57,7 +60,9 @@ class FakeNode:
             self.stream.send(handshake.receive(self.stream.receive(JOIN_S)), JOIN_S)
         self.stream.seal(handshake.keys)
         notice = self.stream.receive(JOIN_S).header
-        assert notice["about"] == "listening", notice
+        if notice["about"] != "listening":
+            self.close()
+            raise OSError(notice["reason"])
         self.address = f"http://{notice['address']}"
 
     def __enter__(self) -> Self:

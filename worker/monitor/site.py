@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.http1 import Request
 from shared.http_connection import Answer
-from shared.http_errors import BadRequest, MethodNotAllowed, NotFound
+from shared.http_errors import BadRequest, MethodNotAllowed, NotFound, ServiceUnavailable
 from shared.http_events import EventStream, encode_event
 from shared.http_files import StaticFiles
 from shared.http_responses import Response, json_response, text_response
@@ -19,7 +19,9 @@ class Site:
     """Answers every request of the monitor from the view. `pages` holds the folders "monitor" and "common"."""
 
     def __init__(self, view: View, pages: Traversable, status_age_s: Callable[[], float | None]) -> None:
-        self.events = EventStream(lambda _request: [encode_event("status", view.status())])
+        self.events = EventStream(
+            lambda _request: [encode_event("status", view.status())] if view.row else []
+        )
         self._view = view
         self._status_age_s = status_age_s
         self._pages = StaticFiles(pages.joinpath("monitor"))
@@ -27,7 +29,7 @@ class Site:
         self._answers: Mapping[str, Callable[[Request], Answer]] = {
             "/healthz": self._health,
             "/metrics": self._metrics,
-            "/api/status": lambda request: self._json(request, view.status),
+            "/api/status": lambda request: self._json(request, self._status),
             "/api/files": lambda request: self._json(
                 request, view.files_page, skip=None, limit=FILES_PAGE_ROWS
             ),
@@ -68,6 +70,11 @@ class Site:
             raise BadRequest(f"Unknown: {', '.join(sorted(unknown))}.")
         numbers = {name: _number(name, text, fields[name]) for name, text in request.head.query.items()}
         return json_response(page(**numbers))
+
+    def _status(self) -> dict[str, Any]:
+        if not self._view.row:
+            raise ServiceUnavailable("The worker is starting.", (("Retry-After", "1"),))
+        return self._view.status()
 
     def _health(self, _request: Request) -> Response:
         """200 while a leader is known, else 503: then this worker cannot serve clients. (When its node has ended,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.http1 import Limits, Request, parse_head
-from shared.http_errors import BadRequest, MethodNotAllowed, NotFound
+from shared.http_errors import BadRequest, MethodNotAllowed, NotFound, ServiceUnavailable
 from shared.http_responses import Response
 from worker.monitor.site import Site, host_rule
 from worker.monitor.view import View
@@ -54,6 +54,13 @@ def test_the_contract_s_addresses_answer(monitor: Monitor) -> None:
     assert monitor.ask("/").body.startswith(b"<!doctype html>")
     assert dict(monitor.ask("/common/html.js").headers)["Content-Type"].startswith("text/javascript")
     assert b"minka_term" in monitor.ask("/metrics").body
+
+
+def test_a_worker_that_is_starting_says_so() -> None:
+    monitor = Monitor()
+    with pytest.raises(ServiceUnavailable):
+        monitor.ask("/api/status")
+    assert monitor.json("/api/files")["files"] == []
 
 
 def test_pages_are_bounded_whatever_is_asked(monitor: Monitor) -> None:
