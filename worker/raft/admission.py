@@ -57,7 +57,7 @@ def _numbers(message: Message) -> tuple[int, ...]:
         case Heartbeat():
             return (message.term, message.commit, message.round)
         case HeartbeatReply():
-            return (message.term, message.round, message.received)
+            return (message.term, message.round, message.received, message.durable)
         case ReadRequest():
             return (message.term, message.number)
         case ReadReply():
@@ -111,7 +111,7 @@ def _admit_reply(state: State, reply: AppendReply | HeartbeatReply) -> None:
     if state.role is not Role.LEADER or reply.term != state.term:
         return
     if isinstance(reply, HeartbeatReply):
-        if reply.received > state.log.last_index or reply.round > state.round:
+        if max(reply.received, reply.durable) > state.log.last_index or reply.round > state.round:
             raise Violation("a heartbeat is answered with more than was sent")
     elif not reply.rejected and reply.index > state.log.last_index:
         raise Violation("more is acknowledged than was sent")

@@ -21,9 +21,9 @@ def tick_election(state: State) -> None:
 
 
 def may_campaign(state: State) -> bool:
-    """Learners, servers that were removed, and those that are being restored from a snapshot do not stand."""
+    """Learners, servers whose removal is committed, and those that are being restored from a snapshot do not stand."""
     restoring = state.incoming is not None and state.incoming.restoring
-    return state.is_voter() and state.role is not Role.LEADER and not restoring
+    return state.configuration.may_stand(state.id) and state.role is not Role.LEADER and not restoring
 
 
 def handle_leader_lost(state: State) -> None:

@@ -8,8 +8,12 @@ from worker.raft.state import State
 def acknowledge(state: State) -> None:
     """Tell the leader how far the durable log is known to equal its own."""
     if state.leader is not None:
-        index = min(state.log.durable, state.verified)
-        state.send(AppendReply(state.leader, state.id, state.term, index))
+        state.send(AppendReply(state.leader, state.id, state.term, _acknowledged(state)))
+
+
+def _acknowledged(state: State) -> int:
+    """How far the durable log is known to equal the leader's."""
+    return min(state.log.durable, state.verified)
 
 
 def handle_append(state: State, append: Append) -> None:
@@ -63,4 +67,5 @@ def handle_heartbeat(state: State, heartbeat: Heartbeat) -> None:
     state.round_trip_s = heartbeat.round_trip_s
     if state.log.commit_to(min(heartbeat.commit, state.verified)):
         state.configuration.forget_before(state.log.commit)
-    state.send(HeartbeatReply(heartbeat.sender, state.id, state.term, heartbeat.round, state.verified))
+    received, durable = state.verified, _acknowledged(state)
+    state.send(HeartbeatReply(heartbeat.sender, state.id, state.term, heartbeat.round, received, durable))

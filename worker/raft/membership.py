@@ -44,6 +44,13 @@ class Configuration:
         self._enter(*self.history.pop())
         return bool(changes) or self.last_index != before
 
+    def may_stand(self, id: str) -> bool:
+        """Whether `id` is a voter, or was one and its removal is not yet known to be committed.
+
+        The cluster may need its log until then, and so its leadership (dissertation 4.2.2).
+        """
+        return any(id in membership.voters for _, membership in self.history)
+
     def restore(self, index: int, membership: Membership) -> None:
         """Begin anew after a snapshot (7)."""
         self.history.clear()

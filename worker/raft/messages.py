@@ -84,13 +84,17 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """`round` is echoed; the log equals the leader's up to `received`, durable or not."""
+    """`round` is echoed. The log equals the leader's up to `received`, and up to `durable` it is so on disk.
+
+    Both repeat what replies to appends have said, in case those were lost.
+    """
 
     to: str
     sender: str
     term: int
     round: int
     received: int
+    durable: int
 
 
 @dataclass(frozen=True, slots=True)

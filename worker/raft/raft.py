@@ -97,6 +97,7 @@ class Raft:
             case HeartbeatReply() if message.sender in state.progress:
                 replication.handle_heartbeat_reply(state, message)
                 read_index.maybe_confirm(state)
+                reconfiguration.maybe_leave(state)
             case VoteRequest():
                 election.handle_vote_request(state, message)
             case VoteReply():

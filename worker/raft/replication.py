@@ -147,10 +147,15 @@ def handle_append_reply(state: State, reply: AppendReply) -> None:
         if progress.maybe_decrease(reply.index, _agreement(state, reply)):
             maybe_send_appends(state, progress)
         return
-    grew = progress.maybe_update(reply.index)
+    _acknowledged(state, progress, reply.index)
     if progress.state is ProgressState.PROBE:
         progress.become_replicate(reply.index + 1)
-    elif progress.snapshot is not None and progress.match >= progress.snapshot.index:
+
+
+def _acknowledged(state: State, progress: Progress, index: int) -> None:
+    """The follower's durable log equals ours up to `index`."""
+    grew = progress.maybe_update(index)
+    if progress.snapshot is not None and progress.match >= progress.snapshot.index:
         progress.become_probe(progress.match + 1)
     if grew:
         maybe_commit(state)
@@ -173,6 +178,7 @@ def handle_heartbeat_reply(state: State, reply: HeartbeatReply) -> None:
     sent = state.round_sent.get(reply.round)
     if sent is not None:
         progress.round_trip.measured(state.now - sent)
+    _acknowledged(state, progress, reply.durable)
     if progress.state is ProgressState.SNAPSHOT:
         snapshots.send_again(state, progress)
     elif progress.state is ProgressState.PROBE:

@@ -125,7 +125,7 @@ class State:
         return self.config.election_timeout_s * (0.25 + 0.75 * self.rng.random())
 
     def is_voter(self) -> bool:
-        """Whether this server may stand for election."""
+        """Whether this server counts in a quorum."""
         return self.id in self.configuration.voters
 
     def send(self, message: Message) -> None:
