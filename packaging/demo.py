@@ -19,7 +19,7 @@ from interruptions import Interruptions
 from terminal import Terminal
 
 WORKERS = 3
-EPOCHS = 12
+EPOCHS = 20
 SEED = 7
 SHOWN, SHOWN_IN_A_ROW = 8, 4
 DIGEST_LETTERS = 12
@@ -65,6 +65,7 @@ class _Cluster:
         self.data = str(folder / "data")
         self.interruptions = interruptions
         self.workers: list[dict[str, Any]] = []
+        self.names: dict[str, str] = {}
         self.failed = False
         self.environment = dict(os.environ)
 
@@ -112,6 +113,7 @@ def _train(terminal: Terminal, cluster: _Cluster) -> dict[str, Any]:
     terminal.heading("Real images, uploaded: a part of MNIST, 6,000 to train on and 1,000 to test with")
     answer = _minka(cluster, "put", *(str(SAMPLES / name) for name in FILES.values()))
     for file in answer["files"]:
+        cluster.names[str(file["id"])] = file["name"]
         terminal.line(f"  {file['name']:<27} {file['bytes']:>9,} bytes  {file['digest'][:DIGEST_LETTERS]}…")
     terminal.heading(f"Training on every core of every worker, {EPOCHS} epochs")
     ids = [str(file["id"]) for file in answer["files"]]
@@ -120,7 +122,7 @@ def _train(terminal: Terminal, cluster: _Cluster) -> dict[str, Any]:
         cluster, "train", *options, "--epochs", str(EPOCHS), "--seed", str(SEED), "--name", "digits"
     )
     terminal.line(f"  model {terminal.bold(model['model'])}  digest {model['digest'][:DIGEST_LETTERS]}…")
-    accuracy = terminal.bold(f"{model['test_accuracy']:.1%}")
+    accuracy = terminal.bold(f"{100 * model['test_accuracy']:.1f} %")
     terminal.line(
         f"  {accuracy} of the test images are read rightly, after "
         f"{model['seconds']:.1f} s at {model['images_per_second']:,.0f} images a second"
@@ -140,15 +142,15 @@ def _predict(terminal: Terminal, cluster: _Cluster, model: dict[str, Any]) -> No
         row = slice(start, start + SHOWN_IN_A_ROW)
         for line in digits.side_by_side(images[row], gap="    "):
             terminal.line("  " + line)
-        width = len(images[0][0]) + 4
+        width = len(images[0][0])
         captions = []
         for output, label in zip(outputs[row], labels[row], strict=True):
             right = output["label"] == label
-            text = f"{output['label']} {'✓' if right else '✗'} {output['probabilities'][output['label']]:.1%}"
+            text = f"{output['label']} {'✓' if right else '✗'} {100 * output['probabilities'][output['label']]:.1f} %"
             if not right:
                 text += f" ({label})"
-            captions.append((terminal.green if right else terminal.red)(text.center(width - 4).ljust(width)))
-        terminal.line("  " + "".join(captions))
+            captions.append((terminal.green if right else terminal.red)(text.center(width)))
+        terminal.line("  " + "    ".join(captions))
     terminal.line(
         f"  answered by {answer['worker']}, true at log index {answer['index']} of term {answer['term']}"
     )
@@ -158,13 +160,15 @@ def _verify(terminal: Terminal, cluster: _Cluster, model: dict[str, Any]) -> Non
     """Have every worker hash again what it holds, and show it. Raises `DemoFailed` when they differ."""
     terminal.heading("Every file and model, hashed again on every worker")
     answer = _minka(cluster, "verify")
+    names = cluster.names | {model["model"]: f"model {model['model']}"}
     workers = [worker["id"] for worker in cluster.workers]
     columns = "  ".join(f"{worker:<7}" for worker in workers)
     terminal.line("  " + terminal.dim(f"{'name':<27}  {'digest':<{DIGEST_LETTERS + 1}}  {columns}"))
     for file in answer["files"]:
-        name = f"model {file['id']}" if file["id"] == model["model"] else file.get("name", str(file["id"]))
         states = "  ".join(f"{file['holders'].get(worker, 'missing'):<7}" for worker in workers)
-        terminal.line(f"  {name:<27}  {file['digest'][:DIGEST_LETTERS]}…  {states}")
+        terminal.line(
+            f"  {names.get(str(file['id']), file['id']):<27}  {file['digest'][:DIGEST_LETTERS]}…  {states}"
+        )
     if not answer["equal"]:
         raise DemoFailed("the workers do not hold the same bytes")
 

@@ -66,7 +66,7 @@ def answer(arguments: list[str]) -> object:
             }
         case ["verify", *_]:
             holders = {worker["id"]: "ok" for worker in WORKERS}
-            rows = [*FILES, {"id": "m-1", "name": "digits", "digest": "ab" * 32}]
+            rows = [*FILES, {"id": "m-1", "digest": "ab" * 32}]
             return {"equal": True, "files": [{**row, "holders": holders} for row in rows]}
         case _:
             return {}

@@ -40,7 +40,14 @@ def test_it_shows_every_step_and_stops_the_cluster(asked: Path, tmp_path: Path) 
     screen = io.StringIO()
     demo.run(Terminal(screen), window=False, keep=False)
     shown = screen.getvalue()
-    for part in ("w2  127.0.0.1:7002", "leads", "model m-1", "93.1%", "7 ok 99.5%", "http://127.0.0.1:8003/"):
+    for part in (
+        "w2  127.0.0.1:7002",
+        "leads",
+        "model m-1",
+        "93.1 %",
+        "7 ok 99.5 %",
+        "http://127.0.0.1:8003/",
+    ):
         assert part in shown
     assert _commands(asked) == ["cluster up", "put", "train", "predict", "verify", "cluster down"]
     assert list((tmp_path / "temporary").iterdir()) == []
