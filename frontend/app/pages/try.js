@@ -1,0 +1,184 @@
+// Try it: draw or drop a picture, and the model answers while the pen moves.
+
+import { duration, digest, share } from "/common/format.js";
+import { html, render } from "/common/html.js";
+import { BridgeError, request, requestBlob } from "/bridge.js";
+import { icons } from "/icons.js";
+import { drawBars } from "/parts/bars.js";
+import { setDropTarget } from "/parts/drop.js";
+import { Sketch } from "/parts/sketch.js";
+import { toast } from "/parts/toast.js";
+import { models } from "/stores.js";
+import { failureText, t } from "/words.js";
+
+const PAUSE_MS = 90;
+
+export function mountTry(root, wanted) {
+  render(root, html`
+    <header class="page-head"><h1>${t("page.try")}</h1><p class="note">${t("try.lead")}</p></header>
+    <div class="columns columns-try">
+      <section class="card pad-card">
+        <header><label class="labelled-inline"><span>${t("try.model")}</span><select class="field" id="model"></select></label></header>
+        <div class="pad"><canvas id="pad" tabindex="0" aria-label="${t("try.canvas")}"></canvas><span class="pad-hint" id="hint" aria-hidden="true">${t("try.hint")}</span></div>
+        <div class="card-end">
+          <button type="button" class="button" id="undo">${icons.undo}${t("try.undo")}</button>
+          <button type="button" class="button" id="clear">${icons.remove}${t("try.clear")}</button>
+          <button type="button" class="button" id="choose">${icons.image}${t("try.image")}</button>
+          <input type="file" id="chosen" accept="image/*" hidden tabindex="-1">
+        </div>
+      </section>
+      <section class="card answer" aria-labelledby="answer-title">
+        <header><h2 id="answer-title">${t("try.answer")}</h2></header>
+        <div class="card-body">
+          <div class="verdict" id="verdict" aria-live="polite"></div>
+          <div class="bars" id="bars"></div>
+          <div class="receipt" id="receipt"></div>
+        </div>
+      </section>
+    </div>`);
+
+  const find = (id) => root.querySelector(`#${id}`);
+  const sketch = new Sketch(find("pad"));
+  const asker = new Asker(() => find("model").value, (result) => drawAnswer(root, result));
+  const show = async (blob, name) => {
+    try {
+      sketch.show(await createImageBitmap(blob));
+      asker.ask(blob);
+    } catch {
+      toast(t("try.notimage", { name }), { tone: "bad" });
+    }
+  };
+
+  sketch.addEventListener("change", async () => {
+    find("hint").hidden = !sketch.empty;
+    find("undo").disabled = find("clear").disabled = sketch.empty;
+    if (sketch.empty) asker.forget();
+    else if (sketch.drawn) asker.ask(await sketch.blob());
+  });
+  find("undo").disabled = find("clear").disabled = true;
+  find("undo").addEventListener("click", () => sketch.undo());
+  find("clear").addEventListener("click", () => sketch.clear());
+  find("pad").addEventListener("keydown", (event) => {
+    if (event.key === "Escape" || event.key === "Delete") sketch.clear();
+    if (event.key === "z" && (event.ctrlKey || event.metaKey)) sketch.undo();
+  });
+  find("choose").addEventListener("click", () => find("chosen").click());
+  find("chosen").addEventListener("change", (event) => {
+    const [file] = event.target.files;
+    if (file) show(file, file.name);
+    event.target.value = "";
+  });
+  find("model").addEventListener("change", () => asker.again());
+  setDropTarget({
+    label: () => t("try.release"),
+    files: ([first]) => first && show(first.file, first.name),
+    handles: async ([offer]) => {
+      try {
+        show(await requestBlob(`/api/handles/${offer.handle}`), offer.name);
+      } catch (error) {
+        if (!(error instanceof BridgeError)) throw error;
+        toast(failureText(error), { tone: "bad" });
+      }
+    },
+  });
+
+  drawAnswer(root, null);
+  const end = models.watch(() => drawModels(root, wanted));
+  return () => {
+    end();
+    asker.forget();
+  };
+}
+
+// Sends the newest picture, one request at a time: while an answer is awaited only the last of the next ones is kept.
+class Asker {
+  #model;
+  #tell;
+  #picture = null;
+  #asked = null;
+  #busy = false;
+
+  constructor(model, tell) {
+    this.#model = model;
+    this.#tell = tell;
+  }
+
+  ask(picture) {
+    this.#picture = picture;
+    this.#work();
+  }
+
+  again() {
+    this.#asked = null;
+    if (this.#picture) this.#work();
+  }
+
+  forget() {
+    this.#picture = this.#asked = null;
+    this.#tell(null);
+  }
+
+  async #work() {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      while (this.#picture && this.#picture !== this.#asked && this.#model()) {
+        const picture = (this.#asked = this.#picture);
+        const result = await this.#predict(picture, this.#model());
+        if (this.#picture) this.#tell(result);
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #predict(picture, model) {
+    const began = performance.now();
+    try {
+      const answer = await request("POST", `/api/models/${encodeURIComponent(model)}/predict`, { body: picture });
+      return { answer, seconds: (performance.now() - began) / 1000 };
+    } catch (error) {
+      if (!(error instanceof BridgeError)) throw error;
+      return { error };
+    }
+  }
+}
+
+function drawModels(root, wanted) {
+  const ready = (models.value?.models ?? []).filter((row) => row.status === "done").reverse();
+  const select = root.querySelector("#model");
+  const value = select.value || wanted;
+  select.disabled = !ready.length;
+  render(select, ready.length
+    ? html`${ready.map((row) => html`<option value="${row.id}">${row.name ? `${row.name} (${row.id})` : row.id} · ${share(row.test_accuracy)}</option>`)}`
+    : html`<option value="">${models.value ? t("try.nomodel") : t("loading")}</option>`);
+  if (ready.some((row) => row.id === value)) select.value = value;
+}
+
+function drawAnswer(root, result) {
+  const find = (id) => root.querySelector(`#${id}`);
+  const output = result?.answer?.outputs?.[0];
+  if (result?.error) {
+    render(find("verdict"), html`<p class="problem">${failureText(result.error)}</p>`);
+    return;
+  }
+  if (!output) {
+    render(find("verdict"), html`<p class="note waiting">${t("try.waiting")}</p>`);
+    drawBars(find("bars"), {});
+    render(find("receipt"), html``);
+    return;
+  }
+  const { answer, seconds } = result;
+  render(find("verdict"), html`<strong class="big">${output.label}</strong><span class="note">${t("try.sure", { share: share(output.probabilities[output.label]) })}</span>`);
+  drawBars(find("bars"), output.probabilities);
+  render(find("receipt"), html`<h3>${t("try.receipt")}</h3><p class="note">${t("try.receipt.text")}</p>
+    <dl>${[
+      ["model", answer.model],
+      ["digest", digest(answer.digest, 16)],
+      ["worker", answer.worker],
+      ["term", answer.term],
+      ["index", answer.index],
+      ["time", duration(seconds)],
+    ].map(([name, value]) => html`<div><dt>${t(`receipt.${name}`)}</dt><dd class="number">${value}</dd></div>`)}</dl>`);
+}

@@ -1,0 +1,121 @@
+// A pad to draw on: white ink on black, as the digits of MNIST are. The pen is thick, and smooth: points are joined by
+// quadratic curves through their midpoints, so that a fast hand leaves no corners.
+
+const SIDE = 336;
+const PEN = 26;
+
+export class Sketch extends EventTarget {
+  #canvas;
+  #context;
+  #strokes = [];
+  #picture = null;
+  #pen = null;
+
+  // Dispatches "change" while the drawing changes.
+  constructor(canvas) {
+    super();
+    this.#canvas = canvas;
+    canvas.width = canvas.height = SIDE;
+    this.#context = canvas.getContext("2d", { willReadFrequently: true });
+    canvas.addEventListener("pointerdown", (event) => this.#begin(event));
+    canvas.addEventListener("pointermove", (event) => this.#move(event));
+    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.#end(event));
+    this.#draw();
+  }
+
+  get empty() {
+    return !this.#strokes.length && !this.#picture;
+  }
+
+  // Whether there is something of the person's own hand: a picture that is shown was told of by whoever showed it.
+  get drawn() {
+    return this.#strokes.length > 0;
+  }
+
+  clear() {
+    this.#strokes = [];
+    this.#picture = null;
+    this.#changed();
+  }
+
+  undo() {
+    this.#strokes.pop();
+    this.#changed();
+  }
+
+  // Shows a picture in place of the drawing. `bitmap`: an ImageBitmap.
+  show(bitmap) {
+    this.#strokes = [];
+    this.#picture = bitmap;
+    this.#changed();
+  }
+
+  // The drawing as a PNG.
+  blob() {
+    return new Promise((resolve) => this.#canvas.toBlob(resolve, "image/png"));
+  }
+
+  #changed() {
+    this.#draw();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #point(event) {
+    const box = this.#canvas.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * SIDE, ((event.clientY - box.top) / box.height) * SIDE];
+  }
+
+  #begin(event) {
+    if (event.button !== 0 || this.#pen !== null) return;
+    this.#canvas.setPointerCapture(event.pointerId);
+    this.#pen = event.pointerId;
+    this.#picture = null;
+    this.#strokes.push([this.#point(event)]);
+    this.#changed();
+  }
+
+  #move(event) {
+    if (event.pointerId !== this.#pen) return;
+    const stroke = this.#strokes.at(-1);
+    const events = event.getCoalescedEvents?.() ?? [];
+    for (const each of events.length ? events : [event]) stroke.push(this.#point(each));
+    this.#changed();
+  }
+
+  #end(event) {
+    if (event.pointerId !== this.#pen) return;
+    this.#pen = null;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #draw() {
+    const context = this.#context;
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, SIDE, SIDE);
+    if (this.#picture) this.#drawPicture(this.#picture);
+    context.strokeStyle = "#fff";
+    context.lineWidth = PEN;
+    context.lineCap = context.lineJoin = "round";
+    for (const stroke of this.#strokes) drawStroke(context, stroke);
+  }
+
+  #drawPicture(picture) {
+    const scale = Math.min(SIDE / picture.width, SIDE / picture.height);
+    const [width, height] = [picture.width * scale, picture.height * scale];
+    this.#context.imageSmoothingEnabled = scale < 1;
+    this.#context.drawImage(picture, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
+  }
+}
+
+function drawStroke(context, points) {
+  const [first, ...rest] = points;
+  context.beginPath();
+  context.moveTo(...first);
+  let [x, y] = first;
+  for (const [nextX, nextY] of rest) {
+    context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+    [x, y] = [nextX, nextY];
+  }
+  context.lineTo(x, y);
+  context.stroke();
+}

@@ -1,0 +1,311 @@
+"""A cluster in memory that answers as `ClusterClient` does; its time and its failures are in the test's hands."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from backend.client import Answer, ClusterClient
+from shared.errors import AccessDenied, MinkaError, Refused, Unreachable
+from shared.messages import (
+    BeginUpload,
+    Cancel,
+    Files,
+    FinishUpload,
+    Models,
+    Operation,
+    Predict,
+    Put,
+    Read,
+    Records,
+    Remove,
+    ShowModel,
+    Status,
+    Ticket,
+    Train,
+    UploadChunk,
+)
+
+START = 1_760_000_000.0
+ADDRESS = ("127.0.0.1", 7400)
+
+
+class FakeCluster(ClusterClient):
+    """Three workers, of which one leads. `failure` is raised by every request while it is set."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.failure: MinkaError | None = None
+        self.leader_id = "w1"
+        self.down: set[str] = set()
+        self.term = 2
+        self.index = 3
+        self.files: dict[int, dict[str, Any]] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        self.records: list[dict[str, Any]] = []
+        self.predicted: list[bytes] = []
+        self.upload_gate: threading.Event | None = None
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        return (ADDRESS,)
+
+    @property
+    def leader(self) -> tuple[str, int]:
+        return ADDRESS
+
+    def close(self) -> None:
+        if self.upload_gate is not None:
+            self.upload_gate.set()
+
+    def call(self, request: Operation, body: bytes = b"", *, answer_s: float | None = None) -> Answer:
+        return self._carry(request, body)
+
+    def command(
+        self, make: Callable[[Ticket], Operation], body: bytes = b"", *, answer_s: float | None = None
+    ) -> Answer:
+        return self._carry(make(Ticket(1, 1, 1)), body)
+
+    # --- what a test does to the cluster
+
+    def go_offline(self) -> None:
+        self.failure = Unreachable("No worker can be reached.", "Start the workers first.")
+
+    def lock_out(self) -> None:
+        self.failure = AccessDenied("The worker does not know this key.", "Use its client.keys.")
+
+    def come_back(self) -> None:
+        self.failure = None
+
+    def elect(self, leader: str) -> None:
+        with self.lock:
+            self.leader_id, self.term = leader, self.term + 1
+
+    def put(self, name: str, data: bytes) -> int:
+        with self.lock:
+            self.blobs[digest_of(data)] = data
+            return int(self._put(name, digest_of(data), len(data))["id"])
+
+    def train_round(self, model: str, loss: float, accuracy: float | None) -> None:
+        with self.lock:
+            row = self.models[model]
+            self.index += 1
+            row["round"] += 1
+            row["history"].append({"round": row["round"], "loss": loss, "test_accuracy": accuracy})
+            row["progress"] = row["round"] / row["rounds"]
+            row["test_accuracy"] = accuracy
+            row["seconds"] = row["round"] * 1.3
+            row["status"] = "training"
+
+    def finish(self, model: str) -> None:
+        with self.lock:
+            row = self.models[model]
+            self.index += 1
+            row.update(status="done", progress=1.0, digest=digest_of(model.encode()), bytes=407_050)
+            row.update(
+                images_per_second=118_400.0, lineage={"numpy": "2.4.6", "blas": "Haswell", "workers": 3}
+            )
+            self._note("model", f"{model} trained in {row['seconds']:.1f} s")
+
+    def fail(self, model: str, reason: str) -> None:
+        with self.lock:
+            self.index += 1
+            self.models[model].update(
+                status="failed", error=reason, traceback="Traceback (most recent call last): …"
+            )
+
+    # --- answering
+
+    def _carry(self, request: Operation, body: bytes) -> Answer:
+        if self.failure is not None:
+            raise self.failure
+        if isinstance(request, Put | UploadChunk) and self.upload_gate is not None:
+            self.upload_gate.wait()
+        with self.lock:
+            return self._answer(request, body)
+
+    def _answer(self, request: Operation, body: bytes) -> Answer:
+        found = b""
+        header: dict[str, Any]
+        match request:
+            case Status():
+                header = self._status()
+            case Files():
+                header = {
+                    "files": [row for id, row in self.files.items() if id > request.after],
+                    "more": False,
+                }
+            case Models():
+                keys = (
+                    "id",
+                    "name",
+                    "status",
+                    "arch",
+                    "digest",
+                    "bytes",
+                    "test_accuracy",
+                    "progress",
+                    "created",
+                )
+                header = {
+                    "models": [{key: row[key] for key in keys} for row in self.models.values()],
+                    "more": False,
+                }
+            case Records():
+                rows = [row for row in self.records if row["record"] > request.after]
+                header = {"records": rows[-(request.tail or 1000) :], "last": len(self.records)}
+            case ShowModel():
+                if request.model not in self.models:
+                    raise Refused(f"There is no model {request.model!r}.")
+                header = {
+                    "model": dict(
+                        self.models[request.model], history=list(self.models[request.model]["history"])
+                    )
+                }
+            case BeginUpload():
+                held = len(self.blobs.get(request.digest, b""))
+                header = {"offset": held, "complete": held == request.size_bytes}
+            case UploadChunk():
+                self.blobs[request.digest] = self.blobs.get(request.digest, b"") + body
+                header = {"offset": len(self.blobs[request.digest])}
+            case FinishUpload():
+                header = {}
+            case Put():
+                if body or not request.size_bytes:
+                    self.blobs[request.digest] = body
+                header = {"file": self._put(request.name, request.digest, request.size_bytes)}
+            case Read():
+                header, found = (
+                    {},
+                    self.blobs[request.digest][request.offset : request.offset + request.length],
+                )
+            case Remove():
+                if request.file not in self.files:
+                    raise Refused(f"There is no file {request.file}.")
+                self.index += 1
+                row = self.files.pop(request.file)
+                self._note("remove", row["name"])
+                header = {"file": {"id": row["id"], "name": row["name"]}}
+            case Train():
+                header = {"model": self._train(request)}
+            case Cancel():
+                self.index += 1
+                self.models[request.model]["status"] = "cancelled"
+                header = {"model": request.model, "status": "cancelled"}
+            case Predict():
+                header = self._predict(request, body)
+            case _:
+                raise AssertionError(request)
+        return Answer(header, found, ADDRESS)
+
+    def _status(self) -> dict[str, Any]:
+        workers = []
+        for place, name in enumerate(("w1", "w2", "w3")):
+            up = name not in self.down
+            workers.append(
+                {
+                    "id": name,
+                    "address": f"192.168.1.2{place}:7400",
+                    "monitor": f"192.168.1.2{place}:7500",
+                    "role": "leader" if name == self.leader_id else "follower",
+                    "reachable": up,
+                    "term": self.term,
+                    "commit_index": self.index,
+                    "applied_index": self.index if up else None,
+                    "state_digest": digest_of(str(self.index).encode()) if up else None,
+                    "files": len(self.files),
+                    "models": len(self.models),
+                    "cores": 4,
+                }
+            )
+        return {"leader": self.leader_id, "term": self.term, "commit_index": self.index, "workers": workers}
+
+    def _put(self, name: str, digest: str, size: int) -> dict[str, Any]:
+        self.index += 1
+        row = {
+            "id": self.index,
+            "name": name,
+            "bytes": size,
+            "digest": digest,
+            "index": self.index,
+            "created": START + self.index * 7.0,
+            "holders": [name for name in ("w1", "w2", "w3") if name not in self.down],
+        }
+        self.files[self.index] = row
+        self._note("put", f"{name} ({size} bytes)")
+        return row
+
+    def _train(self, request: Train) -> str:
+        spec = request.spec
+        for file in (spec.inputs, spec.outputs):
+            if file not in self.files:
+                raise Refused(f"There is no file {file}.")
+        self.index += 1
+        model = f"m{self.index}"
+        sources = {"inputs": self.files[spec.inputs], "outputs": self.files[spec.outputs]}
+        self.models[model] = {
+            "id": model, "model": model, "name": spec.name, "status": "queued", "arch": spec.arch, "digest": None, "bytes": None,
+            "test_accuracy": None, "progress": 0.0, "created": START + self.index * 7.0, "version": 1, "index": self.index,
+            "epochs": spec.epochs, "rounds": 24, "round": 0, "seconds": 0.0, "images_per_second": 0.0, "history": [],
+            "spec": {"batch": spec.batch or 64, "lr": spec.lr or 0.2, "seed": spec.seed, "shards": spec.shards or 12},
+            "sources": sources, "lineage": {}, "error": None, "traceback": None,
+        }  # fmt: skip
+        self._note("train", f"{model} {spec.name} ({spec.arch})")
+        return model
+
+    def _predict(self, request: Predict, body: bytes) -> dict[str, Any]:
+        if request.model not in self.models or self.models[request.model]["digest"] is None:
+            raise Refused(f"There is no trained model {request.model!r}.")
+        self.predicted.append(body)
+        probabilities = {str(label): 0.004 for label in range(10)} | {"7": 0.931, "1": 0.029, "9": 0.008}
+        return {
+            "model": request.model,
+            "digest": self.models[request.model]["digest"],
+            "term": self.term,
+            "index": self.index,
+            "worker": self.leader_id,
+            "outputs": [{"label": "7", "probabilities": probabilities}],
+        }
+
+    def _note(self, kind: str, summary: str) -> None:
+        number = len(self.records) + 1
+        self.records.append(
+            {
+                "record": number,
+                "index": self.index,
+                "time": START + self.index * 7.0,
+                "client": "ana@lab-3",
+                "kind": kind,
+                "summary": summary,
+            }
+        )
+
+
+def digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def furnish(cluster: FakeCluster) -> None:
+    """A cluster that has been used for a while: data, a finished model, one in training."""
+    for name, size in (
+        ("train-images-idx3-ubyte.gz", 9_912_422),
+        ("train-labels-idx1-ubyte.gz", 28_881),
+        ("t10k-images-idx3-ubyte.gz", 1_648_877),
+        ("t10k-labels-idx1-ubyte.gz", 4_542),
+        ("sesión 3/foto del grupo.jpg", 2_310_442),
+        ("apuntes.txt", 812),
+        ("digits/seven.png", 312),
+    ):
+        id = cluster.put(name, name.encode())
+        cluster.files[id]["bytes"] = size
+    first, second = list(cluster.files)[:2]
+    for position, name in enumerate(("digits", "digits, longer")):
+        from shared.messages import TrainSpec
+
+        model = cluster._train(Train(Ticket(1, 1, 1), TrainSpec(first, second, epochs=5, name=name)))
+        for round_ in range(24 if position == 0 else 15):
+            accuracy = 0.979 - 0.13 * 0.8**round_
+            cluster.train_round(model, 0.06 + 0.62 * 0.82**round_, accuracy if round_ % 2 else accuracy)
+        if position == 0:
+            cluster.finish(model)
