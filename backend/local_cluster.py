@@ -239,8 +239,9 @@ def _wait_until_ready(data: Path, state: LocalState, timeout_s: float, report: R
             missing: Sequence[str] = [worker.id for worker in state.workers]
             try:
                 status = client.status()
-                missing = [row["id"] for row in status["workers"] if not row["reachable"]]
-                if not missing and len(status["workers"]) == len(state.workers):
+                rows = status["workers"]
+                missing = [row["id"] for row in rows if not (row["reachable"] and row["monitor"])]
+                if not missing and len(rows) == len(state.workers):
                     return str(status["leader"])
             except (Unreachable, TimedOut):
                 pass  # not yet

@@ -68,6 +68,8 @@ class Node(Owner):
         self.settings = settings
         self.loop = Loop()
         self._failure: BaseException | None = None
+        self._monitor: str | None = None
+        """Where browsers find the monitor, once it listens."""
         self._connections: set[Connection] = set()
         self._when_applied: list[tuple[int, Callable[[], None]]] = []
         self._caught_up_for: int | None = None
@@ -349,7 +351,7 @@ class Node(Owner):
         return {
             "id": self.settings.id,
             "address": write_address(self.settings.advertise),
-            "monitor": write_address(self.settings.monitor),
+            "monitor": self._monitor,
             "role": status.role.value,
             "reachable": True,
             "term": status.term,
@@ -385,7 +387,9 @@ class Node(Owner):
         return feed
 
     def _monitor_said(self, frame: Frame) -> None:
-        if frame.header.get("about") == "failed":
+        if frame.header.get("about") == "listening":
+            self._monitor = str(frame.header.get("address"))
+        elif frame.header.get("about") == "failed":
             self._fail(Refused(str(frame.header.get("reason")), "Choose another --monitor."))
 
     def _monitor_status(self) -> dict[str, Any]:

@@ -1,0 +1,25 @@
+"""Fixtures of the live tests: clusters, and the real sample of MNIST that the project carries."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.live.cluster import LiveCluster
+
+SAMPLES = Path(__file__).parents[2] / "packaging" / "samples"
+
+
+@pytest.fixture
+def start_cluster(tmp_path: Path) -> Iterator[Callable[..., LiveCluster]]:
+    """Starts clusters that end with the test; each call has its own directory."""
+    with ExitStack() as stack:
+        started: list[LiveCluster] = []
+
+        def start(size: int = 3, cores: int = 1) -> LiveCluster:
+            cluster = LiveCluster(tmp_path / f"cluster-{len(started)}", size, cores)
+            started.append(cluster)
+            return stack.enter_context(cluster)
+
+        yield start

@@ -1,0 +1,145 @@
+"""Files on a live cluster: nothing acknowledged is lost, whoever dies."""
+
+import hashlib
+import random
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from backend.transfers import fetch, upload
+from shared.errors import AccessDenied, MinkaError, Refused
+from shared.messages import FindFile, Put, Verify
+from tests.live.cluster import LiveCluster, wait_for
+
+Start = Callable[..., LiveCluster]
+
+
+def test_a_file_is_the_same_on_every_worker_and_comes_back(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    small, large = b"small", random.Random(1).randbytes(3_000_000)
+    with cluster.client() as client:
+        rows = [
+            upload(client, data, name, no_progress) for name, data in (("small", small), ("large", large))
+        ]
+        assert [fetch(client, row["digest"], row["bytes"]) for row in rows] == [small, large]
+        verified = wait_for("equal files", lambda: equal_everywhere(client.call(Verify()).header, 3))
+        assert {row["digest"] for row in verified["files"]} == {row["digest"] for row in rows}
+
+
+def test_acknowledged_files_survive_kill_9_of_the_leader_during_upload(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    acknowledged: dict[int, str] = {}
+    stop, half_way = threading.Event(), threading.Event()
+    errors: list[MinkaError] = []
+
+    def send(number: int) -> None:
+        bytes_of = random.Random(number)
+        with cluster.client(name=f"client-{number}") as client:
+            for count in range(1_000):
+                if stop.is_set():
+                    return
+                size = 200_000 if count % 10 == 0 else bytes_of.randrange(1, 5_000)
+                data = bytes_of.randbytes(size)
+                try:
+                    row = upload(client, data, f"{number}-{count}", no_progress)
+                except MinkaError as error:
+                    errors.append(error)
+                    return
+                acknowledged[row["id"]] = hashlib.sha256(data).hexdigest()
+                if len(acknowledged) >= 40:
+                    half_way.set()
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    assert half_way.wait(30)
+    killed = cluster.leader()
+    before = len(acknowledged)
+    cluster.kill(killed)
+    wait_for("uploads go on under the next leader", lambda: len(acknowledged) >= before + 40)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+    with cluster.client() as client:
+        verified = client.call(Verify()).header
+        assert {row["id"]: row["digest"] for row in verified["files"]} == acknowledged
+        assert equal_everywhere(verified, 2)
+        cluster.start(killed)
+        cluster.ready()
+        verified = client.call(Verify()).header
+        assert {row["id"]: row["digest"] for row in verified["files"]} == acknowledged
+        assert equal_everywhere(verified, 3)
+    digests = {row["state_digest"] for row in cluster.ready()["workers"]}
+    assert len(digests) == 1
+
+
+def test_a_repeated_command_is_applied_once(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    tickets = []
+    with cluster.client() as client:
+
+        def put(ticket: object) -> Put:
+            tickets.append(ticket)
+            digest = hashlib.sha256(b"x").hexdigest()
+            return Put(ticket, "once", digest, 1)  # type: ignore[arg-type]
+
+        first = client.command(put, b"x").header["file"]
+        again = client.call(put(tickets[0]), b"x").header["file"]
+        assert first == again
+        assert client.call(FindFile("once")).header["file"]["id"] == first["id"]
+
+
+def test_everything_comes_back_after_all_workers_stopped(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    with cluster.client() as client:
+        row = upload(client, b"kept", "kept", no_progress)
+    for id in list(cluster.processes):
+        cluster.terminate(id)
+    for id in cluster.ids:
+        cluster.start(id)
+    cluster.ready()
+    with cluster.client() as client:
+        assert fetch(client, row["digest"], row["bytes"]) == b"kept"
+        assert equal_everywhere(client.call(Verify()).header, 3)
+
+
+def test_one_worker_alone_is_a_cluster(start_cluster: Start) -> None:
+    cluster = start_cluster(size=1)
+    with cluster.client() as client:
+        row = upload(client, bytes(100_000), "zeros", no_progress)
+        assert client.call(FindFile("zeros")).header["file"]["holders"] == ["w1"]
+        assert fetch(client, row["digest"], row["bytes"]) == bytes(100_000)
+
+
+def test_a_wrong_key_is_refused_and_harms_nobody(start_cluster: Start) -> None:
+    cluster = start_cluster(size=1)
+    right = cluster.client_key
+    cluster.client_key = bytes(32)
+    with cluster.client(timeout_s=2) as stranger, pytest.raises(AccessDenied):
+        stranger.status()
+    cluster.client_key = right
+    with cluster.client() as client:
+        assert client.status()["leader"] == "w1"
+
+
+def test_bytes_that_do_not_fit_their_digest_are_refused(start_cluster: Start) -> None:
+    cluster = start_cluster(size=1)
+    with cluster.client() as client:
+        with pytest.raises(Refused, match="digest"):
+            client.command(lambda ticket: Put(ticket, "bad", "0" * 64, 1), b"x")
+        assert upload(client, b"good", "good", no_progress)["bytes"] == 4
+
+
+def equal_everywhere(verified: dict[str, object], workers: int) -> dict[str, object] | None:
+    """`verified` if every file is whole on exactly so many workers, else None."""
+    rows = verified["files"]
+    assert isinstance(rows, list)
+    whole = all(list(row["holders"].values()) == ["ok"] * workers for row in rows)
+    return verified if verified["equal"] and whole else None
+
+
+def no_progress(done: int, total: int) -> None:
+    """Nobody watches."""
