@@ -129,12 +129,15 @@ def download(
     return Download(target, size_bytes, digest)
 
 
-def fetch(client: ClusterClient, digest: str, size_bytes: int) -> bytes:
-    """A small blob, verified, in memory. Raises as `download` does."""
-    data = b"".join(read_blob(client, digest, size_bytes))
+def fetch(client: ClusterClient, digest: str, size_bytes: int, progress: Progress = no_progress) -> bytes:
+    """A blob, verified, in memory. Raises as `download` does."""
+    data = bytearray()
+    for chunk in read_blob(client, digest, size_bytes):
+        data += chunk
+        progress(len(data), size_bytes)
     if hashlib.sha256(data).hexdigest() != digest:
         raise _corrupt(digest)
-    return data
+    return bytes(data)
 
 
 def read_blob(client: ClusterClient, digest: str, size_bytes: int, offset: int = 0) -> Iterator[bytes]:

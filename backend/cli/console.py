@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,26 +87,19 @@ def printable(text: str) -> str:
 def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Aligned columns; numbers to the right."""
     rows = [list(row) for row in rows]
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [
-        max(len(heading), *(len(row[column]) for row in cells), 0) for column, heading in enumerate(headings)
+    lines = [list(headings), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(_columns(line[position]) for line in lines) for position in range(len(headings))]
+    numbers = [
+        any(isinstance(row[position], int | float) for row in rows) for position in range(len(headings))
     ]
-    right = [any(isinstance(row[column], int | float) for row in rows) for column in range(len(headings))]
-    lines = [
-        "  ".join(
-            text.rjust(width) if number else text.ljust(width)
-            for text, width, number in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in [list(headings), *cells]
-    ]
-    return "\n".join(lines)
+    return "\n".join("  ".join(map(_padded, line, widths, numbers)).rstrip() for line in lines)
 
 
 def listing(pairs: Iterable[tuple[str, Cell]]) -> str:
     """Names and values, one pair a line, those without a value left out."""
     shown = [(name, _cell(value)) for name, value in pairs if value is not None]
-    width = max((len(name) for name, _ in shown), default=0)
-    return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in shown)
+    width = max((_columns(name) for name, _ in shown), default=0)
+    return "\n".join(f"{_padded(name, width, False)}  {value}".rstrip() for name, value in shown)
 
 
 def counted(number: int, singular: str) -> str:
@@ -137,6 +131,19 @@ def moment(time_s: float) -> str:
 def short(digest: str | None) -> str:
     """The beginning of a digest, enough to tell two apart by eye."""
     return digest[:12] if digest else ""
+
+
+def _columns(text: str) -> int:
+    """How many cells of a terminal `text` takes (Unicode Annex 11, and none for what combines)."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
+        for each in text
+    )
+
+
+def _padded(text: str, width: int, to_the_right: bool) -> str:
+    space = " " * (width - _columns(text))
+    return space + text if to_the_right else text + space
 
 
 def _cell(value: Cell) -> str:

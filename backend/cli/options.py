@@ -24,16 +24,17 @@ def add_command(commands: Commands, name: str, help: str, *, cluster: bool = Tru
     )
     command.add_argument("--json", action="store_true", help="answer with one JSON document on stdout")
     if cluster:
-        command.add_argument(
-            "--cluster",
-            metavar="HOST:PORT,…",
-            help="workers of the cluster (default: MINKA_CLUSTER, else the local cluster last started)",
-        )
-        command.add_argument(
-            "--keys", metavar="FILE", type=Path, help="the client.keys of the cluster (default: MINKA_KEYS)"
-        )
+        add_cluster(command)
         add_timeout(command, DEFAULT_TIMEOUT_S, "seconds to look for a leader")
     return command
+
+
+def add_cluster(command: argparse.ArgumentParser) -> None:
+    """--cluster and --keys."""
+    help = "workers of the cluster (default: MINKA_CLUSTER, else the local cluster last started)"
+    command.add_argument("--cluster", metavar="HOST:PORT,…", help=help)
+    help = "the client.keys of the cluster (default: MINKA_KEYS)"
+    command.add_argument("--keys", metavar="FILE", type=Path, help=help)
 
 
 def add_timeout(command: argparse.ArgumentParser, default_s: float, help: str) -> None:

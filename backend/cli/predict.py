@@ -48,7 +48,8 @@ def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
                 raise Refused("The model changed between two requests.", "Ask again.")
             receipt = {key: answer[key] for key in RECEIPT}
             outputs += answer["outputs"]
-            console.progress.update(f"{len(outputs):,} predicted")
+            if len(outputs) >= ROWS_AT_ONCE:
+                console.progress.update(f"{len(outputs):,} predicted")
     rows = [
         _row(names[position] if names else str(position), output) for position, output in enumerate(outputs)
     ]

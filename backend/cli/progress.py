@@ -20,14 +20,15 @@ class ProgressLine:
         self._lock = threading.Lock()
         self._shown_at = -PLAIN_EVERY_S
         self._pending = ""
+        self._shown = ""
         self._on_screen = False
 
     def update(self, text: str) -> None:
         """Show `text` in place of what was shown before, if it is time."""
         with self._lock:
-            self._pending = text
+            self._pending = text if text != self._shown else ""
             now = time.monotonic()
-            if now - self._shown_at >= (LIVE_EVERY_S if self._live else PLAIN_EVERY_S):
+            if self._pending and now - self._shown_at >= (LIVE_EVERY_S if self._live else PLAIN_EVERY_S):
                 self._show(now)
 
     def end(self) -> None:
@@ -43,6 +44,7 @@ class ProgressLine:
 
     def _show(self, now: float) -> None:
         text, self._pending, self._shown_at = self._pending, "", now
+        self._shown = text
         if self._live:
             self._stream.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
             self._on_screen = True

@@ -171,7 +171,12 @@ class FakeCluster:
                 receipt = {"model": request.model, "digest": "d" * 64, "term": 3, "index": 9, "worker": "w1"}
                 return {**receipt, "outputs": outputs}, b""
             case "verify":
-                return {"equal": True, "files": []}, b""
+                holders = {worker.id: "ok" for worker in self.workers}
+                rows = [
+                    {key: row[key] for key in ("id", "name", "digest")} | {"holders": holders}
+                    for row in self.files
+                ]
+                return {"equal": True, "files": rows}, b""
         raise Refused(f"The script does not know {op}.")
 
     def _status(self) -> dict[str, Any]:

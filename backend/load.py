@@ -1,0 +1,179 @@
+"""The load generator: many clients put random new files into a cluster at once, and count what became of them."""
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from backend.client import ClusterClient
+from backend.transfers import upload
+from shared.errors import MinkaError, Unreachable
+from shared.messages import Files, Verify
+
+SETTLE_S = 120.0
+"""For a worker that was away to catch up, before copies that it lacks count as missing."""
+VERIFY_ANSWER_S = 600.0
+LOOK_AGAIN_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What to put in: so many files, of sizes in bytes between the two, of contents that follow from the seed."""
+
+    files: int
+    clients: int
+    min_bytes: int
+    max_bytes: int
+    seed: int
+
+    def content(self, number: int) -> bytes:
+        """The bytes of file `number`."""
+        source = random.Random(f"{self.seed} {number}")
+        return source.randbytes(source.randint(self.min_bytes, self.max_bytes))
+
+    def name(self, number: int) -> str:
+        """The name of file `number`."""
+        return f"load-{self.seed}-{number:06d}.bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One file that the cluster has acknowledged; times in seconds since the load began."""
+
+    id: int
+    digest: str
+    size_bytes: int
+    began_s: float
+    ended_s: float
+
+    @property
+    def latency_ms(self) -> float:
+        """From the first byte sent to the acknowledgement."""
+        return (self.ended_s - self.began_s) * 1000
+
+
+@dataclass(slots=True)
+class LoadRun:
+    """What has happened so far."""
+
+    stored: list[Stored] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    leader_changes: int = 0
+    lost: int = 0
+    digests_equal: bool = False
+
+    def row(self) -> dict[str, Any]:
+        """As CONTRACT's `minka load` answers."""
+        latencies = sorted(each.latency_ms for each in self.stored)
+        return {
+            "files": len(self.stored),
+            "bytes": sum(each.size_bytes for each in self.stored),
+            "seconds": round(self.seconds, 3),
+            "files_per_second": round(len(self.stored) / self.seconds, 1) if self.seconds else 0.0,
+            "latency_ms": {name: round(percentile(latencies, part), 2) for name, part in PERCENTILES.items()},
+            "errors": len(self.errors),
+            "lost": self.lost,
+            "leader_changes": self.leader_changes,
+            "digests_equal": self.digests_equal,
+        }
+
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+
+
+def percentile(ordered: Sequence[float], part: float) -> float:
+    """The smallest value that at least `part` of all do not exceed (nearest rank); 0 for none."""
+    rank = max(1, -(-len(ordered) * part // 1))
+    return ordered[int(rank) - 1] if ordered else 0.0
+
+
+def run_load(
+    plan: LoadPlan,
+    connect: Callable[[], ClusterClient],
+    half_way: Callable[[], None] | None,
+    report: Callable[[int, int], None],
+) -> LoadRun:
+    """Carry out `plan`, then check that every acknowledged file is there, with equal digests on all workers.
+
+    `half_way` runs beside the load once half of the files are done. `report` is told the files done and in all. Raises
+    as `ClusterClient` does when the cluster cannot be reached before or after; failures in between are counted.
+    """
+    run, lock, numbers = LoadRun(), threading.Lock(), iter(range(plan.files))
+    middle, stopping = threading.Event(), threading.Event()
+    with connect() as observer:
+        before = observer.status()
+        start = time.monotonic()
+
+        def work() -> None:
+            with connect() as client:
+                while True:
+                    with lock:
+                        number = next(numbers, None)
+                    if number is None or stopping.is_set():
+                        return
+                    content, began_s = plan.content(number), time.monotonic() - start
+                    try:
+                        row = upload(client, content, plan.name(number))
+                    except MinkaError as error:
+                        with lock:
+                            run.errors.append(str(error))
+                    else:
+                        ended_s = time.monotonic() - start
+                        stored = Stored(row["id"], row["digest"], len(content), began_s, ended_s)
+                        with lock:
+                            run.stored.append(stored)
+                    done = len(run.stored) + len(run.errors)
+                    if done * 2 >= plan.files:
+                        middle.set()
+                    report(done, plan.files)
+
+        threads = [threading.Thread(target=work, name=f"load {number}") for number in range(plan.clients)]
+        try:
+            for thread in threads:
+                thread.start()
+            if half_way is not None:
+                middle.wait()
+                half_way()
+        except BaseException:
+            stopping.set()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+        run.seconds = max((each.ended_s for each in run.stored), default=time.monotonic() - start)
+        _check(run, observer, [row["id"] for row in before["workers"]])
+        run.leader_changes = observer.status()["term"] - before["term"]
+    return run
+
+
+def _check(run: LoadRun, client: ClusterClient, workers: Sequence[str]) -> None:
+    """Look for all acknowledged files in the listing, and for their copies on all workers."""
+    listed: dict[int, str] = {}
+    after = 0
+    while True:
+        page = client.call(Files(after)).header
+        listed |= {row["id"]: row["digest"] for row in page["files"]}
+        if not page["more"]:
+            break
+        after = page["files"][-1]["id"]
+    run.lost = sum(listed.get(each.id) != each.digest for each in run.stored)
+    ids = {each.id for each in run.stored}
+    deadline = time.monotonic() + SETTLE_S
+    for pause_s in itertools.chain([0.0], itertools.repeat(LOOK_AGAIN_S)):
+        time.sleep(pause_s)
+        try:
+            run.digests_equal = _equal_everywhere(client, ids, workers)
+        except Unreachable:
+            run.digests_equal = False
+        if run.digests_equal or time.monotonic() > deadline:
+            return
+
+
+def _equal_everywhere(client: ClusterClient, ids: set[int], workers: Sequence[str]) -> bool:
+    rows = client.call(Verify(), answer_s=VERIFY_ANSWER_S).header["files"]
+    holders = {row["id"]: row["holders"] for row in rows if row["id"] in ids}
+    return all(holders.get(id, {}).get(worker) == "ok" for id in ids for worker in workers)
