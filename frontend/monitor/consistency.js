@@ -1,5 +1,5 @@
-// The consistency matrix: rows are files and models, columns are workers. This worker shows its own digests. A
-// worker whose state digest is equal at the same applied index holds the same names and digests, all of them.
+// The consistency matrix: rows are files and models, columns are workers. This worker shows its own digests. A peer
+// whose state digest was equal at an applied index holds the same names and digests, all that were there by then.
 
 import { count, digest, size } from "/common/format.js";
 import { html, render, renderRows } from "/common/html.js";
@@ -49,7 +49,7 @@ export function drawMatrix(state) {
       <th scope="row" title="${row.name}">${row.name} <span class="tag">${t(row.what)} ${row.id}</span></th>
       <td class="number">${size(row.bytes)}</td>
       <td class="cell">${row.digest ? digest(row.digest) : html`<span class="note">${t("noDigest")}</span>`}</td>
-      ${status.peers.map((peer) => cell(peer))}
+      ${status.peers.map((peer) => cell(peer, row))}
     </tr>`,
   );
   const all = words.length ? rows.length : state.totals.files + state.totals.models;
@@ -60,6 +60,7 @@ export function drawMatrix(state) {
   );
 }
 
+// Tone, sign, words and explanation of what is known of a peer's whole state.
 function verdictOf(peer) {
   if (peer.agrees === false) return ["bad", "≠", t("different"), t("differentAt", { index: count(peer.compared_index) })];
   if (peer.reachable === false) return ["none", "·", t("unreachable"), t("unreachable")];
@@ -72,7 +73,11 @@ function agreement(peer) {
   return html` <span class="cell" data-tone="${tone}" title="${title}">${sign} ${text}</span>`;
 }
 
-function cell(peer) {
-  const [tone, sign, text] = verdictOf(peer);
-  return html`<td class="cell" data-tone="${tone}"><span aria-hidden="true">${sign}</span> <span class="${tone === "bad" ? "" : "unseen"}">${text}</span></td>`;
+// The same for one row: it is equal once the states were equal at an index at which the row was there as it is now.
+// Which rows a different state differs in, only that worker's own monitor can tell.
+function cell(peer, row) {
+  let [tone, sign, text, title] = verdictOf(peer);
+  if (tone === "bad") [sign, text, title] = ["?", t("inDoubt"), t("inDoubt")];
+  if (tone === "good" && row.changed > peer.compared_index) [tone, sign, text, title] = ["warn", "…", t("pending"), t("pending")];
+  return html`<td class="cell" data-tone="${tone}" title="${title}"><span aria-hidden="true">${sign}</span> <span class="unseen">${text}</span></td>`;
 }

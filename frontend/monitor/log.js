@@ -24,11 +24,11 @@ export function drawLog(state) {
       const stage = stageOf(entry, status);
       return html`<tr>
         <td class="number">${count(entry.index)}</td>
+        <td class="cell" data-tone="${TONES[stage]}">${SIGNS[stage]} ${t(`entry.${stage}`)}</td>
         <td class="number">${count(entry.term)}</td>
         <td><span class="kind">${entry.kind}</span></td>
-        <td class="number">${size(entry.bytes)}</td>
         <td class="summary">${entry.summary}</td>
-        <td class="cell" data-tone="${TONES[stage]}">${SIGNS[stage]} ${t(`entry.${stage}`)}</td>
+        <td class="number">${size(entry.bytes)}</td>
       </tr>`;
     },
   );

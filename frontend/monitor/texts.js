@@ -61,6 +61,7 @@ export const t = translator({
 
   equal: { es: "igual", en: "equal" },
   different: { es: "DISTINTO", en: "DIFFERENT" },
+  inDoubt: { es: "en duda: su estado es distinto", en: "in doubt: its state is different" },
   pending: { es: "por comparar", en: "to be compared" },
   unreachable: { es: "fuera de alcance", en: "out of reach" },
   equalAt: { es: "Igual a este worker en el índice {index}", en: "Equal to this worker at index {index}" },

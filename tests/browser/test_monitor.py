@@ -125,6 +125,18 @@ def test_a_worker_with_another_state_is_loud(story: Story, open_page: Open) -> N
     expect(page.locator("#verdict")).to_have_text("w3: different state")
     rows = story.files + len(story.models)
     expect(page.locator('#matrix-rows td[data-tone="bad"]')).to_have_count(rows)
+    expect(page.locator('#matrix-rows td[data-tone="good"]')).to_have_count(rows)
+
+
+def test_a_row_counts_as_equal_only_once_the_states_were_compared_with_it(
+    story: Story, open_page: Open
+) -> None:
+    page = open_page()
+    waiting = page.locator("#matrix-rows tr", has_text="nueva.png").locator("td[data-tone=warn]")
+    story.put("nueva.png", 5)
+    expect(waiting).to_have_count(2)
+    story.status()
+    expect(waiting).to_have_count(0)
 
 
 def test_a_flood_of_files_is_read_again_and_stays_bounded(story: Story, open_page: Open) -> None:

@@ -141,7 +141,10 @@ class Digests:
 
 
 class View:
-    """One worker's state as its node has told it so far."""
+    """One worker's state as its node has told it so far.
+
+    A row of `files` and `models` also carries `changed`: an applied index at which it was as it is now.
+    """
 
     def __init__(self) -> None:
         self.version = 0
@@ -169,7 +172,9 @@ class View:
                     self.index = int(notice["index"])
                     tables = {"files": self.files, "models": self.models}
                     for change in notice["changes"]:
-                        tables[change["set"]].change(str(change["id"]), change["value"])
+                        value = change["value"]
+                        told = None if value is None else {**value, "changed": self.index}
+                        tables[change["set"]].change(str(change["id"]), told)
                 case "records":
                     self.records.extend(notice["records"])
                 case "log":

@@ -332,6 +332,16 @@ def test_readers_and_calls_share_the_loop_and_stop_ends_it(world: World) -> None
         pass
 
 
+def test_a_call_later_runs_when_its_time_has_come(world: World) -> None:
+    ran: list[str] = []
+    world.server.call_later(2.0, lambda: ran.append("second"))
+    world.server.call_later(1.0, lambda: ran.append("first"))
+    world.turn()
+    assert ran == []
+    world.turn(3.0)
+    assert ran == ["first", "second"]
+
+
 def test_every_error_class_has_a_status_that_http_knows() -> None:
     statuses = [error.status for error in HttpError.__subclasses__()]
     assert len(set(statuses)) == len(statuses)

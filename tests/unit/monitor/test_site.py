@@ -47,7 +47,7 @@ def monitor() -> Monitor:
 
 def test_the_contract_s_addresses_answer(monitor: Monitor) -> None:
     assert monitor.json("/api/status")["role"] == "leader"
-    assert monitor.json("/api/files")["files"] == [{"id": 5, "name": "x"}]
+    assert monitor.json("/api/files")["files"] == [{"id": 5, "name": "x", "changed": 5}]
     assert monitor.json("/api/models")["models"] == []
     assert monitor.json("/api/log?after=4")["entries"][0]["index"] == 5
     assert [row["record"] for row in monitor.json("/api/records?after=1998")["records"]] == [1999, 2000]

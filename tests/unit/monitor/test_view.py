@@ -106,7 +106,7 @@ def test_deltas_tell_each_change_once() -> None:
     deltas = dict(view.take_deltas())
     assert list(deltas) == ["status", "files", "models", "records"]
     assert (deltas["files"]["set"], deltas["files"]["removed"]) == ([], ["1"])
-    assert deltas["models"]["set"] == [{"id": "m2", "status": "done"}]
+    assert deltas["models"]["set"] == [{"id": "m2", "status": "done", "changed": 1}]
     assert view.take_deltas() == []
 
 
@@ -128,10 +128,10 @@ def test_after_a_reset_only_what_is_told_anew_is_there() -> None:
     view.take_deltas()
     view.take({"about": "reset"})
     view.take(change("files", 2, {"id": 2}))
-    assert view.files_page()["files"] == [{"id": 2}]
+    assert view.files_page()["files"] == [{"id": 2, "changed": 1}]
     assert dict(view.take_deltas())["files"]["again"]
     view.take(change("files", 3, {"id": 3}))
-    assert dict(view.take_deltas())["files"]["set"] == [{"id": 3}]
+    assert dict(view.take_deltas())["files"]["set"] == [{"id": 3, "changed": 1}]
 
 
 @pytest.mark.parametrize(
