@@ -181,8 +181,12 @@ class HttpServer:
                 self.remove_reader(self._listener)
                 self.call_later(ACCEPT_PAUSE_S, lambda: self.add_reader(self._listener, self._accept))
             return
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:  # some systems refuse options for a client that has gone already
+            sock.close()
+            return
         client = str(peer[0])
         limits = self.limits
         full = len(self._connections) >= limits.connections
