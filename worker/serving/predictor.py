@@ -102,7 +102,9 @@ def model_inputs(inputs: Sequence[Mapping[str, Any]], body: bytes, form: InputFo
     sizes = [int(piece["bytes"]) for piece in inputs]
     if not inputs or min(sizes) < 0 or sum(sizes) != len(body):
         raise Refused(f"the inputs' sizes add up to {sum(sizes)} bytes, {len(body)} were sent.")
-    found, offset, count = [], 0, 0
+    if sum(math.prod(piece["shape"][:1]) for piece in inputs) > MAX_OUTPUTS:
+        raise Refused(f"a prediction takes at most {MAX_OUTPUTS:,} images.", "Send fewer at a time.")
+    found, offset = [], 0
     for piece, size in zip(inputs, sizes, strict=True):
         data = body[offset : offset + size]
         offset += size
@@ -112,9 +114,6 @@ def model_inputs(inputs: Sequence[Mapping[str, Any]], body: bytes, form: InputFo
             found.append(stack_to_model(_stack(data, tuple(int(length) for length in piece["shape"])), form))
         else:
             raise Refused(f"there is no form of input {piece['form']!r}.", "Send an image, or an array.")
-        count += len(found[-1])
-        if count > MAX_OUTPUTS:
-            raise Refused(f"a prediction takes at most {MAX_OUTPUTS:,} images.", "Send fewer at a time.")
     return np.concatenate(found)
 
 

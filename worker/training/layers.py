@@ -56,15 +56,18 @@ class Standardise:
     """uint8 [rows, *shape] -> float32, (x - mean) / deviation; mean and deviation are per channel, the last axis."""
 
     def __init__(self, shape: Shape, mean: Sequence[float], deviation: Sequence[float]) -> None:
-        self._scale = np.broadcast_to(1 / np.asarray(deviation, np.float64), shape).astype(np.float32)
-        self._shift = np.broadcast_to(np.divide(mean, deviation), shape).astype(np.float32)
+        self._scale = np.array([1 / value for value in deviation], np.float32)
+        self._shift = np.array([m / d for m, d in zip(mean, deviation, strict=True)], np.float32)
+        if len(mean) == 1:  # a plain number is several times faster than one that must be spread over an axis
+            self._scale, self._shift = self._scale.reshape(()), self._shift.reshape(())
         self._shape = shape
 
     def bind(self, rows: int) -> None:
         self._output = zeros((rows, *self._shape))
 
     def forward(self, images: NDArray[np.uint8]) -> Array:
-        np.multiply(images, self._scale, out=self._output)
+        np.copyto(self._output, images)
+        np.multiply(self._output, self._scale, out=self._output)
         np.subtract(self._output, self._shift, out=self._output)
         return self._output
 

@@ -192,9 +192,12 @@ def learning_rate(spec: Mapping[str, Any], examples: int, step: int) -> float:
     """
     total = step_count(spec, examples)
     rising = float(spec["warmup"]) * total
-    if step + 1 < rising:
-        return float(spec["lr"]) * ((step + 1) / rising)
-    return float(spec["lr"]) * ((total - step) / (total - min(rising, total - 1)))
+    part = 1.0
+    if rising > 0:
+        part = min(part, (step + 1) / rising)
+    if rising < total:
+        part = min(part, (total - step) / (total - rising))
+    return float(spec["lr"]) * part
 
 
 def _integer(given: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
