@@ -28,6 +28,7 @@ class Progress:
         "sent_commit",
         "snapshot",
         "snapshot_offset",
+        "snapshot_sent",
         "state",
     )
 
@@ -49,6 +50,7 @@ class Progress:
         self.round_trip = RoundTrip()
         self.snapshot: SnapshotMeta | None = None
         self.snapshot_offset = 0
+        self.snapshot_sent = now
 
     def __repr__(self) -> str:
         return f"Progress({self.id} {self.state.value} match={self.match} next={self.next} inflight={len(self.inflight)})"
@@ -83,7 +85,7 @@ class Progress:
         """Whether nothing more may be sent until the follower answers."""
         if self.state is ProgressState.REPLICATE:
             return len(self.inflight) >= self.max_messages or self.inflight_bytes >= self.max_bytes
-        return self.probe_sent or self.state is ProgressState.SNAPSHOT
+        return self.state is ProgressState.SNAPSHOT or self.probe_sent
 
     def sent(self, last_index: int, size_bytes: int) -> None:
         """An append that ends at `last_index` is under way."""
@@ -118,8 +120,12 @@ class Progress:
 
     def mark(self, round: int) -> None:
         """Remember what had been sent before the heartbeat of `round`: its answer tells whether all arrived."""
-        if self.state is ProgressState.REPLICATE and not self.mark_round:
+        if self.mark_round:
+            return
+        if self.state is ProgressState.REPLICATE:
             self.mark_round, self.mark_index = round, self.next - 1
+        elif self.probe_sent:
+            self.mark_round, self.mark_index = round, self.match + 1
 
     def maybe_lost(self, round: int, received: int) -> bool:
         """Whether the answer to `round` shows that something sent before it did not arrive."""

@@ -178,23 +178,26 @@ def handle_heartbeat_reply(state: State, reply: HeartbeatReply) -> None:
     sent = state.round_sent.get(reply.round)
     if sent is not None:
         progress.round_trip.measured(state.now - sent)
+    known = progress.match
     _acknowledged(state, progress, reply.durable)
     if progress.state is ProgressState.SNAPSHOT:
-        snapshots.send_again(state, progress)
-    elif progress.state is ProgressState.PROBE:
-        if reply.received > progress.match:
-            progress.become_replicate(reply.received + 1)
-        progress.probe_sent = False
-        maybe_send_appends(state, progress)
+        snapshots.maybe_send_again(state, progress)
+    elif progress.state is ProgressState.PROBE and reply.received > known:
+        progress.become_replicate(reply.received + 1)
     elif progress.maybe_lost(reply.round, reply.received):
-        progress.become_probe(reply.received + 1)
+        lost_from = reply.received + 1 if progress.state is ProgressState.REPLICATE else progress.next
+        progress.become_probe(lost_from)
         maybe_send_appends(state, progress)
 
 
 def handle_peer_lost(state: State, peer: str) -> None:
     """What was under way on a connection that broke is taken as lost."""
     progress = state.progress.get(peer)
-    if progress is not None and progress.state is ProgressState.REPLICATE:
+    if progress is None:
+        return
+    if progress.state is ProgressState.SNAPSHOT:
+        snapshots.forget_sent(progress)
+    elif progress.state is ProgressState.REPLICATE:
         progress.become_probe(progress.match + 1)
-    elif progress is not None:
-        progress.probe_sent = False
+    else:
+        progress.become_probe(progress.next)

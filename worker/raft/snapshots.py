@@ -1,5 +1,7 @@
 """Snapshots for followers that need entries which are compacted away: one chunk at a time (7, Figure 13)."""
 
+import math
+
 from worker.raft import follower
 from worker.raft.incoming import Incoming
 from worker.raft.messages import InstallSnapshot, SnapshotReply
@@ -28,7 +30,7 @@ def _send_chunk(state: State, progress: Progress) -> None:
     last = progress.snapshot_offset + len(data) >= snapshot.size_bytes
     offset = progress.snapshot_offset
     state.send(InstallSnapshot(progress.id, state.id, state.term, snapshot, offset, data, last))
-    progress.probe_sent = True
+    progress.snapshot_sent = state.now
 
 
 def handle_snapshot_reply(state: State, reply: SnapshotReply) -> None:
@@ -38,17 +40,20 @@ def handle_snapshot_reply(state: State, reply: SnapshotReply) -> None:
     snapshot = progress.snapshot
     if snapshot is None or snapshot.index != reply.index or reply.offset >= snapshot.size_bytes:
         return
-    if reply.offset != progress.snapshot_offset or not progress.probe_sent:
+    if reply.offset != progress.snapshot_offset:
         progress.snapshot_offset = reply.offset
         _send_chunk(state, progress)
 
 
-def send_again(state: State, progress: Progress) -> None:
-    """A heartbeat was answered: unless one has passed already since, the chunk under way may have been lost."""
-    if progress.probe_sent:
-        progress.probe_sent = False
-    else:
+def maybe_send_again(state: State, progress: Progress) -> None:
+    """The follower lives, but the chunk has not been answered for long: it may have been lost."""
+    if state.now >= progress.snapshot_sent + state.election_timeout_s():
         _send_chunk(state, progress)
+
+
+def forget_sent(progress: Progress) -> None:
+    """The connection broke: send the chunk again as soon as the follower is heard."""
+    progress.snapshot_sent = -math.inf
 
 
 def handle_install_snapshot(state: State, install: InstallSnapshot) -> None:
