@@ -228,8 +228,11 @@ class Errand:
         why = f"There was no answer from a leader within {timeout_s:g} s."
         if self._closing.is_set():
             why = "This client was closed."
-        said = "; ".join(
-            f"{format_address(address)}: {error.reason}" for address, error in self._heard.items()
+        said = " ".join(
+            error.reason
+            if format_address(address) in error.reason
+            else f"{format_address(address)}: {error.reason}"
+            for address, error in self._heard.items()
         )
         if self.may_have_run and changes:
             return OutcomeUnknown(
@@ -244,10 +247,10 @@ class Errand:
             return TimedOut(f"{why} {said}", "Try again, or allow more time (--timeout).")
         if all(isinstance(error, Unreachable) for error in self._heard.values()):
             return Unreachable(
-                f"No worker can be reached: {said}",
+                f"No worker can be reached. {said}",
                 'Start the workers first ("minka cluster up"), or check the addresses (--cluster).',
             )
         return Unreachable(
-            f"No leader was found within {timeout_s:g} s: {said}",
+            f"No leader was found within {timeout_s:g} s. {said}",
             "More than half of the workers are needed: start the missing ones, or allow more time (--timeout).",
         )

@@ -1,6 +1,5 @@
 """The load generator: many clients put random new files into a cluster at once, and count what became of them."""
 
-import itertools
 import random
 import threading
 import time
@@ -10,7 +9,7 @@ from typing import Any
 
 from backend.client import ClusterClient
 from backend.transfers import upload
-from shared.errors import MinkaError, Unreachable
+from shared.errors import MinkaError, TimedOut, Unreachable
 from shared.messages import Files, Verify
 
 SETTLE_S = 120.0
@@ -163,17 +162,17 @@ def _check(run: LoadRun, client: ClusterClient, workers: Sequence[str]) -> None:
     run.lost = sum(listed.get(each.id) != each.digest for each in run.stored)
     ids = {each.id for each in run.stored}
     deadline = time.monotonic() + SETTLE_S
-    for pause_s in itertools.chain([0.0], itertools.repeat(LOOK_AGAIN_S)):
-        time.sleep(pause_s)
-        try:
-            run.digests_equal = _equal_everywhere(client, ids, workers)
-        except Unreachable:
-            run.digests_equal = False
-        if run.digests_equal or time.monotonic() > deadline:
+    while not _equal_everywhere(client, ids, workers):
+        if time.monotonic() > deadline:
             return
+        time.sleep(LOOK_AGAIN_S)
+    run.digests_equal = True
 
 
 def _equal_everywhere(client: ClusterClient, ids: set[int], workers: Sequence[str]) -> bool:
-    rows = client.call(Verify(), answer_s=VERIFY_ANSWER_S).header["files"]
+    try:
+        rows = client.call(Verify(), answer_s=VERIFY_ANSWER_S).header["files"]
+    except (Unreachable, TimedOut):
+        return False
     holders = {row["id"]: row["holders"] for row in rows if row["id"] in ids}
     return all(holders.get(id, {}).get(worker) == "ok" for id in ids for worker in workers)

@@ -7,7 +7,6 @@ from typing import Any
 
 from backend.cli.console import Console, Outcome, percent, printable, short, table
 from backend.cli.options import Commands, add_command, connect, positive_integer
-from backend.client import ClusterClient
 from shared.errors import Refused
 from shared.messages import PREDICT_BYTES, Predict, PredictInput
 
@@ -43,7 +42,10 @@ def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
     receipt: dict[str, Any] = {}
     with connect(options) as client:
         for pieces, body in batches:
-            answer = _ask(client, options.model, pieces, body)
+            try:
+                answer = client.call(Predict(options.model, tuple(pieces)), body, answer_s=ANSWER_S).header
+            except Refused as refusal:
+                raise _explained(refusal, options.images) from refusal
             if receipt and receipt["digest"] != answer["digest"]:
                 raise Refused("The model changed between two requests.", "Ask again.")
             receipt = {key: answer[key] for key in RECEIPT}
@@ -59,8 +61,18 @@ def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
     return Outcome({**receipt, "outputs": outputs}, f"{text}\n\n{note}")
 
 
-def _ask(client: ClusterClient, model: str, pieces: list[PredictInput], body: bytes) -> dict[str, Any]:
-    return client.call(Predict(model, tuple(pieces)), body, answer_s=ANSWER_S).header
+def _explained(refusal: Refused, paths: list[Path]) -> Refused:
+    """`refusal`, or which of the images is its reason."""
+    from shared.images import decode  # brings pillow: only where it is needed
+
+    for path in paths:
+        try:
+            decode(path.read_bytes())
+        except Refused as why:
+            return Refused(f"{path}: {why.reason}", why.advice)
+        except OSError:
+            continue
+    return refusal
 
 
 def _image_batches(paths: list[Path]) -> Iterator[Batch]:

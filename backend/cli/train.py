@@ -82,24 +82,22 @@ def run_train(options: argparse.Namespace, console: Console) -> Outcome:
         row = show_model(client, model)
         if not options.detach:
             console.say(f"training model {model}; Ctrl-C leaves it to the cluster.")
-            try:
-                row = watch(client, row, console)
-            except KeyboardInterrupt:
-                console.say(f'left. The cluster goes on training; "minka show {model}" tells how far it is.')
+            row = watch(client, row, console)
     return training_outcome(row)
 
 
 def watch(client: ClusterClient, row: dict[str, Any], console: Console) -> dict[str, Any]:
-    """The model's row once its job has ended; until then its progress is shown."""
+    """The model's row once its job has ended, or at Ctrl-C; until then its progress is shown."""
     model = row["id"]
-    while row["status"] not in ENDED:
-        console.progress.update(_progress_text(row))
-        try:
+    try:
+        while row["status"] not in ENDED:
+            console.progress.update(_progress_text(row))
             row = client.call(ShowModel(model, row["version"], WATCH_S)).header["model"]
-        except (Unreachable, TimedOut) as error:
-            raise type(error)(
-                error.reason, f'The job is safe in the log: "minka show {model}" once the cluster is back.'
-            ) from error
+    except (Unreachable, TimedOut) as error:
+        advice = f'The job is safe in the log: "minka show {model}" once the cluster is back.'
+        raise type(error)(error.reason, advice) from error
+    except KeyboardInterrupt:
+        console.say(f'left. The cluster goes on training; "minka show {model}" tells how far it is.')
     if row["status"] == "done":
         console.progress.update(_progress_text(row))
     return row

@@ -47,6 +47,15 @@ class Ran:
         return json.loads(self.out)
 
 
+def failed(ran: Ran, code: int, *words: str) -> None:
+    """An error is one line on stderr, and with nothing else on stdout unless it is a document."""
+    assert ran.code == code, ran
+    assert ran.err.startswith("minka: ")
+    assert ran.err.count("\n") == 1, ran.err
+    for word in words:
+        assert word in ran.err
+
+
 @pytest.fixture
 def minka(
     cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

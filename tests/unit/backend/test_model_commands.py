@@ -1,0 +1,224 @@
+"""`minka train`, `models`, `show`, `cancel`, `predict`: from files to a model, and from a model to answers."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from backend.cli.progress import ProgressLine
+from shared.errors import Refused
+from tests.unit.backend.conftest import Ran, failed
+from tests.unit.backend.fake_cluster import Asked, FakeCluster, HangUp, Reply
+
+Minka = Callable[..., Ran]
+
+
+def idx_images(count: int, side: int = 4) -> bytes:
+    return struct.pack(">4I", 0x803, count, side, side) + bytes(range(256)) * (count * side * side // 256 + 1)
+
+
+def write_images(path: Path, count: int) -> Path:
+    path.write_bytes(idx_images(count)[: 16 + count * 16])
+    return path
+
+
+def write_labels(path: Path, count: int) -> Path:
+    path.write_bytes(struct.pack(">2I", 0x801, count) + bytes(position % 10 for position in range(count)))
+    return path
+
+
+# --- training and models
+
+
+@pytest.fixture
+def data_set(tmp_path: Path) -> list[str]:
+    images, labels = write_images(tmp_path / "images.idx", 20), write_labels(tmp_path / "labels.idx", 20)
+    return ["--inputs", str(images), "--outputs", str(labels)]
+
+
+def test_train_uploads_starts_and_waits(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
+    ran = minka("train", *data_set, "--epochs", 3, "--lr", 0.5, "--seed", 7, "--name", "first", "--json")
+    assert ran.code == 0, ran.err
+    document = ran.document
+    keys = {
+        "model",
+        "status",
+        "digest",
+        "test_accuracy",
+        "epochs",
+        "rounds",
+        "seconds",
+        "images_per_second",
+        "history",
+    }
+    assert set(document) == keys
+    assert document["status"] == "done"
+    assert [set(row) for row in document["history"]] == [{"round", "loss", "test_accuracy"}] * 2
+    (request,) = cluster.requests("train")
+    spec = request.spec
+    assert [spec.inputs, spec.outputs] == [row["id"] for row in cluster.files]
+    assert (spec.epochs, spec.lr, spec.seed, spec.name, spec.arch) == (3, 0.5, 7, "first", "mlp")
+    assert (spec.batch, spec.shards, spec.steps_per_round, spec.test_inputs) == (None, None, None, None)
+
+
+def test_train_twice_uploads_once(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
+    minka("train", *data_set)
+    minka("train", *data_set)
+    assert len(cluster.files) == 2
+    first, second = cluster.requests("train")
+    assert first.spec == second.spec
+
+
+def test_train_takes_files_of_the_cluster(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
+    minka("train", *data_set)
+    id = cluster.files[0]["id"]
+    assert minka("train", "--inputs", id, "--outputs", "labels.idx", "--detach").code == 0
+    assert cluster.requests("train")[1].spec.inputs == id
+    failed(minka("train", "--inputs", "no-such", "--outputs", id), 1, "No file 'no-such'")
+
+
+def test_train_shows_how_far_it_is(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
+    def news(round: int) -> Callable[[Asked], Reply | None]:
+        def answer(asked: Asked) -> Reply | None:
+            row = cluster.models[asked.request.model]
+            history = [{"round": n + 1, "loss": 1 / (n + 1), "test_accuracy": None} for n in range(round)]
+            partial = {
+                "status": "training",
+                "rounds": 4,
+                "round": round,
+                "history": history,
+                "version": round,
+            }
+            return {"model": {**row, **partial}}, b""
+
+        return answer
+
+    for round in range(3):
+        cluster.on("model", news(round))
+    ran = minka("train", *data_set)
+    assert ran.code == 0
+    assert [request.seen for request in cluster.requests("model")] == [None, 0, 1, 2]
+    assert "round 0 of 4" in ran.err
+
+
+def test_train_survives_the_leader_while_it_waits(
+    minka: Minka, data_set: list[str], cluster: FakeCluster
+) -> None:
+    def training(asked: Asked) -> Reply | None:
+        return {"model": {**cluster.models[asked.request.model], "status": "training", "version": 0}}, b""
+
+    def die(asked: Asked) -> Reply | None:
+        cluster.leader = 1
+        asked.worker.kill()
+        raise HangUp
+
+    cluster.on("model", training)
+    cluster.on("model", die)
+    assert minka("train", *data_set, "--json").document["status"] == "done"
+
+
+def test_ctrl_c_leaves_the_training_to_the_cluster(
+    minka: Minka, data_set: list[str], cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(asked: Asked) -> Reply | None:
+        version = 1 if asked.request.seen is None else asked.request.seen + 1
+        news = {"status": "training", "rounds": 9, "round": version, "version": version}
+        return {"model": {**cluster.models[asked.request.model], **news}}, b""
+
+    def interrupt(line: ProgressLine, text: str) -> None:
+        if text.startswith("round 3"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProgressLine, "update", interrupt)
+    cluster.on("model", training, times=10)
+    ran = minka("train", *data_set, "--json")
+    assert ran.code == 0
+    assert "minka show" in ran.err
+    assert ran.document["model"] in cluster.models
+    assert ran.document["status"] == "training"
+    assert "cancel" not in cluster.operations()
+
+
+def test_a_training_that_failed_says_why(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
+    def fail(asked: Asked) -> Reply | None:
+        changes = {"status": "failed", "error": "labels.idx has a label too many.", "digest": None}
+        return {"model": {**cluster.models[asked.request.model], **changes}}, b""
+
+    cluster.on("model", fail)
+    ran = minka("train", *data_set, "--json")
+    assert ran.code == 1
+    assert ran.document["status"] == "failed"
+    assert "labels.idx has a label too many" in ran.err
+
+
+def test_what_is_wrong_with_data_is_said_before_the_upload(
+    minka: Minka, tmp_path: Path, cluster: FakeCluster
+) -> None:
+    images, labels = write_images(tmp_path / "images.idx", 20), write_labels(tmp_path / "labels.idx", 19)
+    failed(minka("train", "--inputs", images, "--outputs", labels), 1, "20 inputs but 19 outputs")
+    corrupt = tmp_path / "corrupt.idx"
+    corrupt.write_bytes(images.read_bytes()[:-5])
+    failed(minka("train", "--inputs", corrupt, "--outputs", labels), 1, "corrupt.idx")
+    failed(
+        minka("train", "--inputs", tmp_path / "none.idx", "--outputs", labels), 1, "none.idx does not exist"
+    )
+    failed(
+        minka("train", "--inputs", images, "--outputs", labels, "--test-inputs", images), 1, "belong together"
+    )
+    assert cluster.operations() == []
+
+
+def test_models_and_show_and_cancel(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
+    model = minka("train", *data_set, "--json").document["model"]
+    (row,) = minka("models", "--json").document["models"]
+    assert set(row) == {"id", "name", "status", "arch", "digest", "test_accuracy", "progress"}
+    assert row["id"] == model
+    assert {"lineage", "spec", "history", *row} <= set(minka("show", model, "--json").document)
+    assert "97.50 %" in minka("show", model).out
+    assert minka("cancel", model, "--json").document == {"model": model, "status": "cancelled"}
+    failed(minka("show", "m0"), 1, "No model m0", "minka models")
+
+
+# --- predictions
+
+
+def test_images_are_predicted_as_they_are(minka: Minka, tmp_path: Path, cluster: FakeCluster) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    ran = minka("predict", "m1", tmp_path / "a.png", tmp_path / "b.png", "--json")
+    assert set(ran.document) == {"model", "digest", "term", "index", "worker", "outputs"}
+    assert len(ran.document["outputs"]) == 2
+    (asked,) = [asked for asked in cluster.asked if type(asked.request).op == "predict"]
+    assert asked.body == b"a.pngb.png"
+    assert [(piece.form, piece.size_bytes) for piece in asked.request.inputs] == [("image", 5), ("image", 5)]
+    assert "90.00 %" in minka("predict", "m1", tmp_path / "a.png").out
+
+
+def test_a_file_of_many_images_is_predicted_in_parts(
+    minka: Minka, tmp_path: Path, cluster: FakeCluster
+) -> None:
+    images = write_images(tmp_path / "images.idx", 1_200)
+    ran = minka("predict", "m1", "--inputs", images, "--limit", 1_100, "--json")
+    assert len(ran.document["outputs"]) == 1_100
+    shapes = [request.inputs[0].shape for request in cluster.requests("predict")]
+    assert [shape[0] for shape in shapes] == [500, 500, 100]
+    sent = b"".join(asked.body for asked in cluster.asked if type(asked.request).op == "predict")
+    assert sent == images.read_bytes()[16 : 16 + 1_100 * 16]
+
+
+def test_a_prediction_needs_inputs_of_one_kind(minka: Minka, tmp_path: Path) -> None:
+    failed(minka("predict", "m1"), 1, "not clear")
+    failed(minka("predict", "m1", tmp_path / "none.png"), 1, "none.png cannot be read")
+
+
+def test_an_image_that_cannot_be_read_is_named(minka: Minka, tmp_path: Path, cluster: FakeCluster) -> None:
+    def refuse(asked: Asked) -> Reply | None:
+        raise Refused("This is not an image.")
+
+    Image.new("L", (4, 4)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"text")
+    cluster.on("predict", refuse, times=2)
+    failed(minka("predict", "m1", tmp_path / "good.png", tmp_path / "bad.png"), 1, "bad.png: ")
+    failed(minka("predict", "m1", tmp_path / "good.png"), 1, "This is not an image.")
