@@ -140,7 +140,9 @@ def _read_npy(file: IO[bytes], name: str, size_bytes: int) -> NDArray[Any]:
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read(file)
-        if dtype.hasobject or math.prod(shape) * dtype.itemsize > size_bytes:
+        claimed_bytes = math.prod(shape) * dtype.itemsize
+        within_limit(claimed_bytes, name)
+        if dtype.hasobject or claimed_bytes > size_bytes:
             raise ValueError("objects, or more than the file holds")
         file.seek(0)
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
