@@ -23,6 +23,7 @@ from shared.messages import (
     Status,
     Ticket,
     Train,
+    TrainSpec,
     UploadChunk,
 )
 
@@ -59,12 +60,10 @@ class FakeCluster(ClusterClient):
         if self.upload_gate is not None:
             self.upload_gate.set()
 
-    def call(self, request: Operation, body: bytes = b"", *, answer_s: float | None = None) -> Answer:
+    def call(self, request: Operation, body: bytes = b"", **_patience: Any) -> Answer:
         return self._carry(request, body)
 
-    def command(
-        self, make: Callable[[Ticket], Operation], body: bytes = b"", *, answer_s: float | None = None
-    ) -> Answer:
+    def command(self, make: Callable[[Ticket], Operation], body: bytes = b"", **_patience: Any) -> Answer:
         return self._carry(make(Ticket(1, 1, 1)), body)
 
     # --- what a test does to the cluster
@@ -245,12 +244,25 @@ class FakeCluster(ClusterClient):
         model = f"m{self.index}"
         sources = {"inputs": self.files[spec.inputs], "outputs": self.files[spec.outputs]}
         self.models[model] = {
-            "id": model, "model": model, "name": spec.name, "status": "queued", "arch": spec.arch, "digest": None, "bytes": None,
-            "test_accuracy": None, "progress": 0.0, "created": START + self.index * 7.0, "version": 1, "index": self.index,
-            "epochs": spec.epochs, "rounds": 24, "round": 0, "seconds": 0.0, "images_per_second": 0.0, "history": [],
-            "spec": {"batch": spec.batch or 64, "lr": spec.lr or 0.2, "seed": spec.seed, "shards": spec.shards or 12},
-            "sources": sources, "lineage": {}, "error": None, "traceback": None,
-        }  # fmt: skip
+            "id": model,
+            "name": spec.name,
+            "status": "queued",
+            "arch": spec.arch,
+            "created": START + self.index * 7.0,
+            "epochs": spec.epochs,
+            "rounds": 24,
+            "history": [],
+            "spec": {
+                "batch": spec.batch or 64,
+                "lr": spec.lr or 0.2,
+                "seed": spec.seed,
+                "shards": spec.shards or 12,
+            },
+            "sources": sources,
+            "lineage": {},
+            **dict.fromkeys(("progress", "round", "seconds", "images_per_second"), 0),
+            **dict.fromkeys(("digest", "bytes", "test_accuracy", "error", "traceback")),
+        }
         self._note("train", f"{model} {spec.name} ({spec.arch})")
         return model
 
@@ -301,11 +313,9 @@ def furnish(cluster: FakeCluster) -> None:
         cluster.files[id]["bytes"] = size
     first, second = list(cluster.files)[:2]
     for position, name in enumerate(("digits", "digits, longer")):
-        from shared.messages import TrainSpec
-
         model = cluster._train(Train(Ticket(1, 1, 1), TrainSpec(first, second, epochs=5, name=name)))
         for round_ in range(24 if position == 0 else 15):
             accuracy = 0.979 - 0.13 * 0.8**round_
-            cluster.train_round(model, 0.06 + 0.62 * 0.82**round_, accuracy if round_ % 2 else accuracy)
+            cluster.train_round(model, 0.06 + 0.62 * 0.82**round_, accuracy)
         if position == 0:
             cluster.finish(model)
