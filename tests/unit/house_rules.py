@@ -252,12 +252,12 @@ def fixed_waits(tree: Tree) -> list[str]:
 
 
 def _polling_sleeps(module: ast.Module) -> set[int]:
-    """The lines that sleep inside a loop of a function that compares the clock with a deadline."""
+    """The lines that sleep inside a loop of a function that compares the clock with something."""
     functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
     loops = [
         node
         for function in functions
-        if re.search(r"time\.monotonic\(\) [<>]=? deadline", ast.unparse(function))
+        if re.search(r"time\.monotonic\(\) [<>]=? \w+", ast.unparse(function))
         for node in ast.walk(function)
         if isinstance(node, ast.While)
     ]
