@@ -108,7 +108,13 @@ class Server:
     def compact(self, index: int) -> None:
         """Take a snapshot at the applied `index`, and drop the log before it."""
         applied = [entry for entry in self.machine if entry.index <= index]
-        self.disk.compact(index, self.core._state.configuration.at(index), applied)
+        membership = self.disk.meta.membership
+        for entry in self.disk.entries(self.disk.base + 1, index + 1, 1 << 30):
+            if entry.kind is EntryKind.MEMBERSHIP:
+                membership = Membership.decode(entry.data)
+        if index == self.status().applied_index:
+            assert membership == self.core.applied_membership(), "a snapshot would name the wrong members"
+        self.disk.compact(index, membership, applied)
 
 
 def _image(disk: Disk) -> list[tuple[int, int, str]]:

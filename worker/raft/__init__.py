@@ -37,7 +37,8 @@ must come back under a new id, or as a learner, never as the voter that it was.
 
 A new cluster is `HardState()`, an empty log, and the same `membership` on every server. `stable_index` tells which part
 of the durable log may be acknowledged at start. Compaction is the driver's: it takes a snapshot of applied state, and
-from then on `storage.first_index()` is higher. `Status.membership` is the one in force, by the newest entry in the log.
+from then on `storage.first_index()` is higher. A snapshot names `applied_membership()`; `Status.membership` is the one
+that counts now, by the newest entry in the log.
 
 A call that cannot be done raises `NotLeader`, `Busy` or `Refused`; a wrong call raises ValueError; our own bug is an
 AssertionError, and should end the process before it corrupts anything.

@@ -19,6 +19,7 @@ class Config:
     heartbeat_interval_s: float = 0.1
     max_election_timeout_s: float = 5.0
     crash_jitter_s: float = 0.02
+    max_entry_bytes: int = 8 * MIB
     max_append_bytes: int = 1 * MIB
     max_append_entries: int = 4096
     max_inflight_messages: int = 256
@@ -38,6 +39,7 @@ class Config:
         if self.crash_jitter_s <= 0:
             raise ValueError("the jitter after a crash must be positive")
         limits = (
+            self.max_entry_bytes,
             self.max_append_bytes,
             self.max_append_entries,
             self.max_inflight_messages,

@@ -23,7 +23,11 @@ def tick_election(state: State) -> None:
 def may_campaign(state: State) -> bool:
     """Learners, servers whose removal is committed, and those that are being restored from a snapshot do not stand."""
     restoring = state.incoming is not None and state.incoming.restoring
-    return state.configuration.may_stand(state.id) and state.role is not Role.LEADER and not restoring
+    return (
+        state.configuration.may_stand(state.id, state.log.commit)
+        and state.role is not Role.LEADER
+        and not restoring
+    )
 
 
 def handle_leader_lost(state: State) -> None:

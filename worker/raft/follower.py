@@ -36,8 +36,7 @@ def handle_append(state: State, append: Append) -> None:
         log.append(news)
         state.configuration.appended(news)
     state.verified = max(state.verified, last)
-    if log.commit_to(min(append.commit, last)):
-        state.configuration.forget_before(log.commit)
+    log.commit_to(min(append.commit, last))
     if known == len(entries) or last <= log.durable:
         acknowledge(state)
 
@@ -65,7 +64,6 @@ def _reject(state: State, append: Append) -> None:
 def handle_heartbeat(state: State, heartbeat: Heartbeat) -> None:
     """Commit what the leader knows to be here, and answer with what has been received."""
     state.round_trip_s = heartbeat.round_trip_s
-    if state.log.commit_to(min(heartbeat.commit, state.verified)):
-        state.configuration.forget_before(state.log.commit)
+    state.log.commit_to(min(heartbeat.commit, state.verified))
     received, durable = state.verified, _acknowledged(state)
     state.send(HeartbeatReply(heartbeat.sender, state.id, state.term, heartbeat.round, received, durable))

@@ -44,12 +44,13 @@ class Configuration:
         self._enter(*self.history.pop())
         return bool(changes) or self.last_index != before
 
-    def may_stand(self, id: str) -> bool:
-        """Whether `id` is a voter, or was one and its removal is not yet known to be committed.
+    def may_stand(self, id: str, commit: int) -> bool:
+        """Whether `id` is a voter, or was one and its removal is not yet known to be in the log up to `commit`.
 
         The cluster may need its log until then, and so its leadership (dissertation 4.2.2).
         """
-        return any(id in membership.voters for _, membership in self.history)
+        pending = (membership for index, membership in self.history if index > commit)
+        return id in self.at(commit).voters or any(id in membership.voters for membership in pending)
 
     def restore(self, index: int, membership: Membership) -> None:
         """Begin anew after a snapshot (7)."""
@@ -57,7 +58,7 @@ class Configuration:
         self._enter(index, membership)
 
     def forget_before(self, index: int) -> None:
-        """Memberships older than the one in force at the committed `index` are never gone back to."""
+        """Memberships older than the one in force at the applied `index` are never asked for again."""
         while len(self.history) > 1 and self.history[1][0] <= index:
             del self.history[0]
 

@@ -15,7 +15,7 @@ from worker.raft import (
 from worker.raft.admission import admit
 from worker.raft.config import Config
 from worker.raft.entries import EntryKind, HardState, Membership
-from worker.raft.errors import Busy, NotLeader
+from worker.raft.errors import Busy, NotLeader, Refused
 from worker.raft.log import Log
 from worker.raft.membership import Configuration
 from worker.raft.messages import (
@@ -155,7 +155,7 @@ class Raft:
         return state.heartbeat_deadline
 
     def propose(self, data: Sequence[bytes]) -> list[int]:
-        """Append commands; their indexes. Raises `NotLeader`, or `Busy` (then none was appended)."""
+        """Append commands; their indexes. Raises `NotLeader`, `Busy` or `Refused`; then none was appended."""
         state = self._state
         if state.role is not Role.LEADER:
             raise NotLeader(state.leader)
@@ -166,6 +166,8 @@ class Raft:
             raise Busy(f"{state.proposed_bytes} bytes are waiting to be committed")
         if not data:
             return []
+        if max([len(command) for command in data]) > state.config.max_entry_bytes:
+            raise Refused(f"a command is longer than {state.config.max_entry_bytes} bytes")
         return replication.append_own(state, [(EntryKind.COMMAND, command) for command in data])
 
     def propose_membership(self, membership: Membership) -> int:
@@ -224,19 +226,19 @@ class Raft:
 
     def _changed_hard_state(self, number: int) -> HardState | None:
         state = self._state
-        hard_state = HardState(state.term, state.voted_for)
-        if hard_state == state.handed_hard_state:
+        if state.is_hard_state_handed():
             return None
+        hard_state = HardState(state.term, state.voted_for)
         state.handed_hard_state, state.hard_state_number = hard_state, number
         return hard_state
 
     def _changed_leadership(self) -> Leadership | None:
         state = self._state
-        leadership = Leadership(state.role, state.leader, state.term)
-        if leadership == self._told:
+        told = self._told
+        if told.role is state.role and told.leader == state.leader and told.term == state.term:
             return None
-        self._told = leadership
-        return leadership
+        self._told = Leadership(state.role, state.leader, state.term)
+        return self._told
 
     def persisted(self, index: int, term: int, number: int) -> None:
         """The writes of Readys up to `number` are durable, entries up to (`index`, `term`) acknowledged.
@@ -261,6 +263,11 @@ class Raft:
     def applied(self, index: int) -> None:
         """The state machine has applied up to `index`: further committed entries may be handed out."""
         self._state.log.applied_to(index)
+        self._state.configuration.forget_before(self._state.log.applied)
+
+    def applied_membership(self) -> Membership:
+        """The membership at the applied index: what a snapshot of the state machine as it is now has to name."""
+        return self._state.configuration.at(self._state.log.applied)
 
     def status(self) -> Status:
         """A view for people and tests."""

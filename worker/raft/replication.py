@@ -119,19 +119,10 @@ def maybe_commit(state: State) -> bool:
     if index <= log.commit or log.term(index) != state.term:
         return False
     log.commit_to(index)
-    after_commit(state)
+    proposed = state.proposed
+    while proposed and proposed[0][0] <= index:
+        state.proposed_bytes -= proposed.popleft()[1]
     return True
-
-
-def after_commit(state: State) -> None:
-    """The leader's accounts of what is not yet committed."""
-    proposed, commit = state.proposed, state.log.commit
-    done = 0
-    while done < len(proposed) and proposed[done][0] <= commit:
-        state.proposed_bytes -= proposed[done][1]
-        done += 1
-    del proposed[:done]
-    state.configuration.forget_before(commit)
 
 
 def has_committed_own_term(state: State) -> bool:

@@ -69,8 +69,7 @@ def handle_install_snapshot(state: State, install: InstallSnapshot) -> None:
     if log.term(meta.index) == meta.term:
         state.incoming = None
         state.verified = max(state.verified, meta.index)
-        if log.commit_to(meta.index):
-            state.configuration.forget_before(meta.index)
+        log.commit_to(meta.index)
         follower.acknowledge(state)
         return
     if incoming is None or incoming.snapshot != meta:

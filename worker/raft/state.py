@@ -1,6 +1,7 @@
 """The state of one server (Figure 2), and the becoming of a follower; the other modules are what is done with it."""
 
 import random
+from collections import deque
 from dataclasses import dataclass, field
 
 from worker.raft.config import Config
@@ -107,7 +108,8 @@ class State:
         self.term_start = 0
         self.round = 0
         self.round_sent: dict[int, float] = {}
-        self.proposed: list[tuple[int, int]] = []
+        # Last index and size of each batch of own entries that is not committed yet.
+        self.proposed: deque[tuple[int, int]] = deque()
         self.proposed_bytes = 0
         self.transfer_target: str | None = None
         self.transfer_deadline = now
@@ -134,8 +136,12 @@ class State:
 
     def is_hard_state_durable(self) -> bool:
         """Whether term and vote as they stand now would survive a crash."""
-        handed = HardState(self.term, self.voted_for) == self.handed_hard_state
-        return handed and self.hard_state_number <= self.durable_number
+        return self.is_hard_state_handed() and self.hard_state_number <= self.durable_number
+
+    def is_hard_state_handed(self) -> bool:
+        """Whether the log writer has term and vote as they stand now."""
+        handed = self.handed_hard_state
+        return handed.term == self.term and handed.voted_for == self.voted_for
 
     def send_when_durable(self, message: Message) -> None:
         """To be sent once term and vote as they stand now are durable (5.2)."""
