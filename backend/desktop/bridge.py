@@ -21,7 +21,7 @@ from backend.desktop.jobs import TransferDesk, free_path
 from backend.desktop.link import ClusterLink, Find, Open
 from backend.desktop.spool import Spool
 from backend.desktop.transfer_queue import TransferQueue
-from backend.desktop.watch import ClusterWatch
+from backend.desktop.watch import INTERVAL_S, ClusterWatch
 from shared.errors import Busy, MinkaError
 from shared.http1 import Limits, Request
 from shared.http_connection import Answer, ServerLimits
@@ -68,15 +68,18 @@ class Bridge:
         chooser: Chooser | None = None,
         *,
         evaluates_scripts: bool = False,
+        look_every_s: float = INTERVAL_S,
     ) -> None:
         """`evaluates_scripts` allows what pywebview needs to talk to a page: scripts made from text.
+
+        The cluster is looked at every `look_every_s` seconds.
 
         Raises OSError when there is no free port.
         """
         self.handles = FileHandles()
         self._board = Board()
         self._link = ClusterLink(find, open_client)
-        self._watch = ClusterWatch(self._link, self._board)
+        self._watch = ClusterWatch(self._link, self._board, look_every_s)
         self._spool = Spool()
         self._queue = TransferQueue(lambda: self._board.touch("transfers"))
         desk = TransferDesk(self._link, self._queue, self._watch.soon)

@@ -23,7 +23,7 @@ FILES_KEPT = 100_000
 class ClusterWatch:
     """Polls in `run`, until `stop`."""
 
-    def __init__(self, link: ClusterLink, board: Board, interval_s: float = INTERVAL_S) -> None:
+    def __init__(self, link: ClusterLink, board: Board, interval_s: float) -> None:
         self._link = link
         self._board = board
         self._interval_s = interval_s

@@ -110,6 +110,12 @@ export class Sketch extends EventTarget {
 function drawStroke(context, points) {
   const [first, ...rest] = points;
   context.beginPath();
+  if (!rest.length) {
+    context.fillStyle = "#fff";
+    context.arc(...first, PEN / 2, 0, 2 * Math.PI);
+    context.fill();
+    return;
+  }
   context.moveTo(...first);
   let [x, y] = first;
   for (const [nextX, nextY] of rest) {

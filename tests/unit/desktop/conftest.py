@@ -104,7 +104,7 @@ def chooser(tmp_path: Path) -> FolderChooser:
 
 @pytest.fixture
 def bridge(cluster: FakeCluster, chooser: FolderChooser) -> Iterator[Bridge]:
-    with Bridge(lambda: TARGET, lambda _target, _timeout: cluster, chooser) as started:
+    with Bridge(lambda: TARGET, lambda _target, _timeout: cluster, chooser, look_every_s=0.05) as started:
         yield started
 
 

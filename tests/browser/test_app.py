@@ -1,0 +1,432 @@
+"""The application's page in a real Chromium, on the real bridge, with a cluster that the test plays."""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from backend.desktop.bridge import Bridge, DownloadsFolder
+from backend.desktop.link import Target
+from tests.browser.chromium import ARGUMENTS, CHROMIUM
+from tests.browser.fake_cluster import FakeCluster, furnish
+from tests.browser.waiting import until
+
+pytestmark = pytest.mark.browser
+
+LOOK_EVERY_S = 0.1
+
+DESK = (1180, 800)
+SMALL = (900, 600)
+ZOOMED = (450, 300)
+PAGES = ("files", "train", "models", "try", "cluster", "records")
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def absent(cluster: FakeCluster) -> FakeCluster:
+    """The cluster, with no worker that answers from the beginning; to be asked for before the page."""
+    cluster.go_offline()
+    return cluster
+
+
+@pytest.fixture
+def bridge(cluster: FakeCluster, tmp_path: Path) -> Iterator[Bridge]:
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    target = Target((("127.0.0.1", 7400),), b"k" * 32)
+    with Bridge(
+        lambda: target, lambda _target, _timeout: cluster, DownloadsFolder(saved), look_every_s=LOOK_EVERY_S
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def open_page(browser: Browser, bridge: Bridge) -> Iterator[Open]:
+    """Opens the application; at the end no page may have had an error, nor broken its own security policy."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_one(
+        name: str = "", size: tuple[int, int] = DESK, language: str = "en-US", scheme: str = "light"
+    ) -> Page:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            locale=language,
+            color_scheme=scheme,  # type: ignore[arg-type]
+            reduced_motion="reduce",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.goto(bridge.address)
+        if name:
+            visit(page, name)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    # Chromium itself logs answers of 4xx and 5xx, which some tests provoke.
+    assert [complaint for complaint in complaints if "Failed to load resource" not in complaint] == []
+
+
+def visit(page: Page, name: str) -> None:
+    page.evaluate("name => { location.hash = `#/${name}` }", name)
+    expect(page.locator(f".page-{name.partition('/')[0]}")).to_be_visible()
+
+
+def drop(page: Page, paths: list[Path], where: str = ".content") -> None:
+    """A drop of real files, as trusted as one from the file manager."""
+    box = page.locator(where).bounding_box()
+    assert box is not None
+    tools = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2, "data": data}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        tools.send("Input.dispatchDragEvent", {"type": kind, **place})
+
+
+def draw_seven(page: Page) -> None:
+    box = page.locator("#pad").bounding_box()
+    assert box is not None
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    page.mouse.move(*at(0.28, 0.25))
+    page.mouse.down()
+    page.mouse.move(*at(0.70, 0.24), steps=5)
+    page.mouse.move(*at(0.45, 0.82), steps=5)
+    page.mouse.up()
+
+
+def inked(picture: bytes) -> float:
+    """The part of a drawing that is white; the rest is black."""
+    drawn = Image.open(io.BytesIO(picture)).convert("L")
+    assert drawn.size == (336, 336)
+    return sum(drawn.histogram()[200:]) / (336 * 336)
+
+
+class TestTheWindow:
+    def test_the_token_leaves_the_address_and_survives_a_reload(self, open_page: Open) -> None:
+        page = open_page()
+        expect(page.locator("#link-state")).to_contain_text("3 of 3 workers")
+        assert "token" not in page.url
+        page.reload()
+        expect(page.locator("#link-state")).to_contain_text("Connected")
+
+    def test_without_the_token_it_says_what_to_do(self, browser: Browser, bridge: Bridge) -> None:
+        page = browser.new_page()
+        page.goto(bridge.access.origin)
+        expect(page.locator("#notice")).to_contain_text("Close it and open Minka again")
+        page.close()
+
+    def test_every_page_is_reached_by_menu_and_by_keyboard(self, open_page: Open) -> None:
+        page = open_page()
+        for position, name in enumerate(PAGES, 1):
+            page.keyboard.press(f"Alt+{position}")
+            expect(page.locator(f".page-{name} h1")).to_be_visible()
+            expect(page.locator("[aria-current=page]")).to_have_attribute("href", f"#/{name}")
+        page.get_by_role("link", name="Files").click()
+        expect(page.locator(".page-files")).to_be_visible()
+
+    def test_it_speaks_spanish_and_english_completely(self, cluster: FakeCluster, open_page: Open) -> None:
+        furnish(cluster)
+        page = open_page(language="es-PE")
+        expect(page.locator("h1")).to_have_text("Archivos")
+        page.locator("#language").click()
+        expect(page.locator("h1")).to_have_text("Files")
+        missing = page.evaluate(
+            """async () => {
+              const source = await (await fetch("/words.js")).text();
+              const { t } = await import("/words.js");
+              const keys = [...source.matchAll(/^ {2}"?([\\w.-]+)"?: \\{/gm)].map((match) => match[1]);
+              const whole = keys.filter((key) => /es:/.test(source.split(key)[1])).length;
+              return { keys: keys.length, whole, unknown: keys.filter((key) => t(key) === key) };
+            }"""
+        )
+        assert missing["keys"] > 150
+        assert missing["whole"] == missing["keys"]
+        assert missing["unknown"] == []
+
+    def test_no_worker_is_told_calmly_and_heals_by_itself(self, absent: FakeCluster, open_page: Open) -> None:
+        page = open_page()
+        expect(page.locator("#notice")).to_contain_text("No worker answers yet")
+        expect(page.locator("#nothing")).to_contain_text("as soon as a worker answers")
+        absent.come_back()
+        expect(page.locator("#notice")).to_be_hidden()
+        expect(page.locator("#nothing")).to_contain_text("No files yet")
+
+    def test_a_wrong_key_is_told_apart(self, cluster: FakeCluster, open_page: Open) -> None:
+        cluster.lock_out()
+        page = open_page()
+        expect(page.locator("#notice")).to_contain_text("do not let this computer in")
+
+    def test_a_stopped_bridge_is_told_apart(self, open_page: Open, bridge: Bridge) -> None:
+        page = open_page()
+        expect(page.locator("#link-state")).to_contain_text("Connected")
+        page.route("**/api/**", lambda route: route.abort())
+        bridge._server.call_soon(lambda: [each.close() for each in list(bridge._server._connections)])
+        expect(page.locator("#notice")).to_contain_text("has stopped")
+
+    def test_a_fault_in_drawing_is_not_a_lost_connection(
+        self, browser: Browser, bridge: Bridge, cluster: FakeCluster
+    ) -> None:
+        page = browser.new_page(locale="en-US")
+        page.route("**/api/records", lambda route: route.fulfill(json={"known": True, "records": 5}))
+        page.goto(bridge.address)
+        visit(page, "records")
+        expect(page.locator(".fault")).to_contain_text("a fault of the application, not of the cluster")
+        expect(page.locator("#link-state")).to_contain_text("Connected")
+        page.close()
+
+    @pytest.mark.parametrize("size", [SMALL, ZOOMED], ids=["900x600", "200 percent"])
+    def test_nothing_is_wider_than_a_small_window(
+        self, cluster: FakeCluster, open_page: Open, size: tuple[int, int]
+    ) -> None:
+        furnish(cluster)
+        page = open_page(size=size, language="es-PE")
+        expect(page.locator("#rows tr")).to_have_count(7)
+        for name in PAGES:
+            visit(page, name)
+            wide = page.evaluate(
+                "document.querySelector('.content').scrollWidth - document.querySelector('.content').clientWidth"
+            )
+            assert wide <= 0, f"{name} is {wide} pixels too wide"
+
+    def test_dark_and_light_are_two_looks(self, open_page: Open) -> None:
+        look = "getComputedStyle(document.documentElement).backgroundColor"
+        assert open_page(scheme="dark").evaluate(look) != open_page(scheme="light").evaluate(look)
+
+
+class TestFiles:
+    def test_dropped_files_and_folders_reach_the_cluster(
+        self, cluster: FakeCluster, open_page: Open, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        (folder / "one.png").write_bytes(b"one")
+        (folder / "two.png").write_bytes(b"two")
+        large = tmp_path / "large.bin"
+        large.write_bytes(bytes(5_000_000))
+        page = open_page()
+        expect(page.locator("#link-state")).to_contain_text("Connected")
+        drop(page, [folder, large])
+        expect(page.locator("#rows tr")).to_have_count(3)
+        expect(page.locator("#queue-sum")).to_have_text("3 done")
+        assert {row["name"] for row in cluster.files.values()} == {
+            "photos/one.png",
+            "photos/two.png",
+            "large.bin",
+        }
+        assert cluster.blobs[
+            next(row["digest"] for row in cluster.files.values() if row["bytes"] > 100)
+        ] == bytes(5_000_000)
+
+    def test_a_drop_on_another_page_shares_too(
+        self, cluster: FakeCluster, open_page: Open, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "note.txt"
+        path.write_text("note")
+        page = open_page("cluster")
+        drop(page, [path])
+        expect(page.locator(".page-files #rows")).to_contain_text("note.txt")
+
+    def test_chosen_files_wait_run_and_can_be_cancelled(
+        self, cluster: FakeCluster, open_page: Open, tmp_path: Path
+    ) -> None:
+        cluster.upload_gate = threading.Event()
+        paths = [tmp_path / f"{number}.bin" for number in range(5)]
+        for path in paths:
+            path.write_bytes(path.name.encode() * 400_000)
+        page = open_page()
+        page.locator("#chosen").set_input_files(paths)
+        expect(page.locator("#queue-rows li")).to_have_count(5)
+        expect(page.locator("#queue-sum")).to_contain_text("5 left")
+        page.locator("[data-state=waiting] [data-queue=cancel]").first.click()
+        expect(page.locator("[data-state=cancelled]")).to_have_count(1)
+        cluster.upload_gate.set()
+        expect(page.locator("#queue-sum")).to_contain_text("4 done")
+        page.locator("[data-state=cancelled] [data-queue=retry]").click()
+        expect(page.locator("#queue-sum")).to_contain_text("5 done")
+        page.get_by_role("button", name="Clear the list").click()
+        expect(page.locator("#queue")).to_be_hidden()
+
+    def test_the_list_is_searched_and_sorted(self, cluster: FakeCluster, open_page: Open) -> None:
+        furnish(cluster)
+        page = open_page()
+        names = page.locator("#rows .file-name")
+        expect(names).to_have_count(7)
+        page.get_by_role("button", name="Size").click()
+        expect(names.first).to_contain_text("seven.png")
+        page.get_by_role("button", name="Size").click()
+        expect(names.first).to_contain_text("train-images")
+        expect(page.locator("[data-column=size]")).to_have_attribute("aria-sort", "descending")
+        page.get_by_label("Search by name").fill("LABELS")
+        expect(names).to_have_count(2)
+        page.get_by_label("Search by name").fill("nothing like it")
+        expect(page.locator("#nothing")).to_have_text("No file is called that.")
+
+    def test_a_name_is_text_and_never_markup(self, cluster: FakeCluster, open_page: Open) -> None:
+        name = '<img src=x onerror="document.title=1">.txt'
+        cluster.put(name, b"x")
+        page = open_page()
+        expect(page.locator("#rows .file-name")).to_have_text(name)
+        assert page.locator("#rows img").count() == 0
+
+    def test_a_file_comes_back_as_it_was(self, cluster: FakeCluster, open_page: Open, tmp_path: Path) -> None:
+        cluster.put("report.pdf", b"%PDF" * 1000)
+        page = open_page()
+        page.get_by_role("button", name="Download report.pdf").click()
+        expect(page.locator("#queue-rows [data-state=done]")).to_contain_text("Saved to")
+        assert (tmp_path / "saved" / "report.pdf").read_bytes() == b"%PDF" * 1000
+
+    def test_a_deleted_file_can_be_taken_back_for_a_while(
+        self, cluster: FakeCluster, open_page: Open
+    ) -> None:
+        cluster.put("keep.txt", b"keep")
+        page = open_page()
+        page.get_by_role("button", name="Delete keep.txt").click()
+        expect(page.locator("#rows tr")).to_have_count(0)
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator("#rows tr")).to_have_count(1)
+        assert cluster.files
+        page.clock.install()
+        page.get_by_role("button", name="Delete keep.txt").click()
+        page.clock.run_for(7000)
+        until(lambda: not cluster.files)
+
+
+class TestTraining:
+    def test_data_falls_into_place_and_training_is_watched(
+        self, cluster: FakeCluster, open_page: Open
+    ) -> None:
+        furnish(cluster)
+        cluster.models.clear()
+        page = open_page("train")
+        for role, name in (
+            ("inputs", "train-images"),
+            ("outputs", "train-labels"),
+            ("test_inputs", "t10k-images"),
+        ):
+            expect(page.locator(f"[name={role}] option:checked")).to_contain_text(name)
+        page.get_by_label("Name", exact=False).last.fill("first try")
+        page.get_by_role("button", name="Start training").click()
+        expect(page.locator("#progress")).to_contain_text("Queued")
+        (model,) = cluster.models
+        cluster.train_round(model, 0.8, 0.85)
+        cluster.train_round(model, 0.4, 0.93)
+        expect(page.locator("#progress .chart")).to_have_attribute(
+            "aria-label", "Loss 0.4, test accuracy 93% after round 2"
+        )
+        expect(page.locator("#menu .pulse")).to_be_visible()
+        page.get_by_role("button", name="Stop training").click()
+        expect(page.locator("#progress")).to_contain_text("Stopped")
+        assert cluster.models[model]["status"] == "cancelled"
+
+    def test_what_is_missing_is_said_before_anything_is_sent(
+        self, cluster: FakeCluster, open_page: Open
+    ) -> None:
+        cluster.put("notes.txt", b"notes")
+        page = open_page("train")
+        page.get_by_role("button", name="Start training").click()
+        expect(page.locator("#problem")).to_have_text("Choose the images and their labels first.")
+        assert not cluster.models
+
+    def test_without_files_it_shows_the_way(self, open_page: Open) -> None:
+        page = open_page("train")
+        page.get_by_role("link", name="Add files").click()
+        expect(page.locator(".page-files")).to_be_visible()
+
+    def test_a_failed_training_says_why(self, cluster: FakeCluster, open_page: Open) -> None:
+        furnish(cluster)
+        model = list(cluster.models)[1]
+        cluster.fail(model, "60000 images and 10000 labels.")
+        page = open_page(f"models/{model}")
+        expect(page.locator("#details")).to_contain_text("60000 images and 10000 labels.")
+        page.get_by_text("Where in the program").click()
+        expect(page.locator("#details pre")).to_contain_text("Traceback")
+
+
+class TestTryIt:
+    def test_a_drawn_digit_is_answered_with_its_receipt(self, cluster: FakeCluster, open_page: Open) -> None:
+        furnish(cluster)
+        page = open_page("try")
+        expect(page.locator("#model option")).to_have_count(1)
+        draw_seven(page)
+        expect(page.locator("#verdict .big")).to_have_text("7")
+        expect(page.locator("[data-best=yes] .bar-share")).to_have_text("93.1%")
+        expect(page.locator("#receipt")).to_contain_text("w1")
+        until(lambda: 0.05 < inked(cluster.predicted[-1]) < 0.3)
+        page.get_by_role("button", name="Clear").click()
+        expect(page.locator("#verdict")).to_contain_text("appears here")
+
+    def test_a_dropped_picture_is_asked_about_and_not_uploaded(
+        self, cluster: FakeCluster, open_page: Open, tmp_path: Path
+    ) -> None:
+        furnish(cluster)
+        files = len(cluster.files)
+        picture = tmp_path / "digit.png"
+        Image.new("L", (28, 28), 128).save(picture)
+        page = open_page("try")
+        expect(page.locator("#model option")).to_have_count(1)
+        drop(page, [picture], "#pad")
+        expect(page.locator("#verdict .big")).to_have_text("7")
+        assert cluster.predicted == [picture.read_bytes()]
+        assert len(cluster.files) == files
+
+    def test_what_is_no_picture_is_said(self, cluster: FakeCluster, open_page: Open, tmp_path: Path) -> None:
+        furnish(cluster)
+        path = tmp_path / "notes.txt"
+        path.write_text("no picture")
+        page = open_page("try")
+        drop(page, [path], "#pad")
+        expect(page.locator("#toasts")).to_contain_text("notes.txt is not a picture")
+
+    def test_a_lost_cluster_is_said_beside_the_drawing(self, cluster: FakeCluster, open_page: Open) -> None:
+        furnish(cluster)
+        page = open_page("try")
+        expect(page.locator("#model option")).to_have_count(1)
+        cluster.go_offline()
+        draw_seven(page)
+        expect(page.locator("#verdict")).to_contain_text("cannot be reached just now")
+
+
+class TestClusterAndRecords:
+    def test_the_crown_moves_with_the_leader(self, cluster: FakeCluster, open_page: Open) -> None:
+        page = open_page("cluster")
+        crowned = page.locator(".map-worker:has(.map-crown)")
+        expect(crowned).to_contain_text("w1")
+        cluster.down.add("w1")
+        cluster.elect("w2")
+        expect(crowned).to_contain_text("w2")
+        expect(page.locator(".map-worker[data-role=offline]")).to_contain_text("w1")
+        expect(page.locator("#link-state")).to_contain_text("2 of 3 workers")
+
+    def test_records_arrive_while_one_looks(self, cluster: FakeCluster, open_page: Open) -> None:
+        cluster.put("first.txt", b"1")
+        page = open_page("records")
+        expect(page.locator("#rows tr")).to_have_count(1)
+        cluster.put("second.txt", b"2")
+        expect(page.locator("#rows tr").first).to_contain_text("second.txt")
+        page.get_by_label("Search").fill("first")
+        expect(page.locator("#rows tr")).to_have_count(1)
