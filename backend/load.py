@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.client import ClusterClient
+from backend.listings import all_files, verified
 from backend.transfers import upload
 from shared.errors import MinkaError, TimedOut, Unreachable
-from shared.messages import Files, Verify
 
 SETTLE_S = 120.0
 """For a worker that was away to catch up, before copies that it lacks count as missing."""
-VERIFY_ANSWER_S = 600.0
 LOOK_AGAIN_S = 0.2
 
 
@@ -151,14 +150,7 @@ def run_load(
 
 def _check(run: LoadRun, client: ClusterClient, workers: Sequence[str]) -> None:
     """Look for all acknowledged files in the listing, and for their copies on all workers."""
-    listed: dict[int, str] = {}
-    after = 0
-    while True:
-        page = client.call(Files(after)).header
-        listed |= {row["id"]: row["digest"] for row in page["files"]}
-        if not page["more"]:
-            break
-        after = page["files"][-1]["id"]
+    listed = {row["id"]: row["digest"] for row in all_files(client)}
     run.lost = sum(listed.get(each.id) != each.digest for each in run.stored)
     ids = {each.id for each in run.stored}
     deadline = time.monotonic() + SETTLE_S
@@ -171,7 +163,7 @@ def _check(run: LoadRun, client: ClusterClient, workers: Sequence[str]) -> None:
 
 def _equal_everywhere(client: ClusterClient, ids: set[int], workers: Sequence[str]) -> bool:
     try:
-        rows = client.call(Verify(), answer_s=VERIFY_ANSWER_S).header["files"]
+        rows = list(verified(client))
     except (Unreachable, TimedOut):
         return False
     holders = {row["id"]: row["holders"] for row in rows if row["id"] in ids}

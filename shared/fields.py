@@ -20,13 +20,15 @@ TEXT_LIMIT = 65_536
 
 INTEGER_LIMIT = 2**63 - 1
 
+_ATOMS = frozenset((str, int, float, bool, dict, type(None)))
+
 T = TypeVar("T")
 Check = Callable[[Any, str], Any]
 
 
 def encode(message: Any) -> dict[str, Any]:
     """The JSON object of a dataclass instance; nested dataclasses and tuples become objects and arrays."""
-    return {field.name: _plain(getattr(message, field.name)) for field in dataclasses.fields(message)}
+    return {name: _plain(getattr(message, name)) for name in _names(typing.cast(Hashable, type(message)))}
 
 
 def decode(cls: type[T], fields: Mapping[str, Any]) -> T:
@@ -46,11 +48,18 @@ def decode(cls: type[T], fields: Mapping[str, Any]) -> T:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _ATOMS:
+        return value
     if dataclasses.is_dataclass(value):
         return encode(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
+
+
+@functools.cache
+def _names(cls: Hashable) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(typing.cast(Any, cls)))
 
 
 @functools.cache

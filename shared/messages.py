@@ -187,13 +187,15 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Re-hash every file and model on every worker.
+    """Re-hash files and models on every worker: the page of them that comes behind the one named `after`.
 
-    -> {"equal": bool, "files": [{"id", "name", "digest", "holders": {worker: "ok" | "missing" | "corrupt"}}]}
-    Models are rows whose id is the model's.
+    -> {"equal": bool, "files": [{"id", "name", "digest", "holders": {worker: "ok" | "missing" | "corrupt"}}], "after": str}
+    Models are rows whose id is the model's. The answer's `after` asks for the next page; it is "" after the last. A worker
+    that cannot be reached is not among the holders.
     """
 
     op: ClassVar[str] = "verify"
+    after: str = ""
 
 
 # --- training and models

@@ -78,6 +78,7 @@ class Connection:
         self._calls: dict[int, tuple[Done, Timer | None]] = {}
         self._next_call = 0
         self._events = 0
+        self._flushing = False
         self._deadline: Timer | None = loop.call_later(HANDSHAKE_S, self._handshake_late)
 
     def __repr__(self) -> str:
@@ -126,8 +127,9 @@ class Connection:
         self._out_bytes += len(data)
         if self._out_bytes > SEND_LIMIT_BYTES:
             self.close(Unreachable(f"{self.name} did not take what was sent to it."))
-        elif not self._events & selectors.EVENT_WRITE:
-            self._watch()
+        elif not self._flushing and self.state is not State.CONNECTING:
+            self._flushing = True
+            self._loop.at_turns_end(self._flush_turn)
 
     def call(
         self, op: str, fields: dict[str, Any], body: bytes, done: Done, timeout_s: float | None = None
@@ -171,7 +173,8 @@ class Connection:
     def _watch(self) -> None:
         if self.state is State.CLOSED:
             return
-        events = selectors.EVENT_WRITE if self._out or self.state is State.CONNECTING else 0
+        waits = self._out and not self._flushing
+        events = selectors.EVENT_WRITE if waits or self.state is State.CONNECTING else 0
         if self._unanswered < REQUESTS_LIMIT and (
             self.about.role != "client" or self._out_bytes < PAUSE_BYTES
         ):
@@ -281,6 +284,11 @@ class Connection:
         elif frame.type not in (FrameType.NOTICE, FrameType.RAFT):
             raise ProtocolViolation(f"A {frame.type.name} frame after the handshake.")
         self._owner.received(self, frame)
+
+    def _flush_turn(self) -> None:
+        self._flushing = False
+        if self.state is not State.CLOSED:
+            self.flush()
 
     def flush(self) -> None:
         """Give the socket all that it takes now."""

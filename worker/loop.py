@@ -38,6 +38,7 @@ class Loop:
         self._order = itertools.count()
         self._posted: deque[Callback] = deque()
         self._stopping = False
+        self._at_turns_end: list[Callback] = []
         self._wakes, self._waker = socket.socketpair()
         self._wakes.setblocking(False)
         self._waker.setblocking(False)
@@ -63,6 +64,10 @@ class Loop:
         timer = Timer(self.now + delay_s, next(self._order), callback)
         heapq.heappush(self._timers, timer)
         return timer
+
+    def at_turns_end(self, callback: Callback) -> None:
+        """Call once, after all that this turn does: what many have added to leaves in one piece."""
+        self._at_turns_end.append(callback)
 
     # --- other threads
 
@@ -99,6 +104,10 @@ class Loop:
                 if callback is not None:
                     callback()
             wake_at = each_turn()
+            while self._at_turns_end:
+                ending, self._at_turns_end = self._at_turns_end, []
+                for callback in ending:
+                    callback()
 
     def close(self) -> None:
         self._selector.close()

@@ -4,7 +4,9 @@ The monitor has its own copy of all that it shows (DESIGN 3). When it joins, and
 whole state in pieces, one a turn of the timer, so that the node thread never serialises much at once.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from shared.frames import Frame, FrameType
@@ -14,13 +16,15 @@ from worker.raft.entries import Entry
 from worker.registry.registry import Outcome, Registry
 from worker.registry.rows import Change, RecordRow
 
-STATUS_S = 0.1
-PIECE_ROWS = 200
+TURN_S = 0.1
+STATUS_S = 1.0
+"""A status is sent when it has changed, and so often in any case: its age tells whether the node lives."""
+PIECE_ROWS = 500
 PENDING_LIMIT = 10_000
-"""Deltas that a monitor may be behind before it is given the whole state anew."""
+"""Rows that a monitor may be behind: then it is given the whole state anew, and the oldest log entries are left out."""
 
 StatusView = Callable[[], dict[str, Any]]
-RecordsTail = Callable[[int, Callable[[list[dict[str, Any]]], None]], None]
+RecordsTail = Callable[[int], list[dict[str, Any]]]
 
 
 class MonitorFeed:
@@ -34,11 +38,13 @@ class MonitorFeed:
         self._registry = registry
         self._status = status
         self._tail = tail
-        self._changes: list[Change] = []
-        self._records: list[RecordRow] = []
-        self._log: list[dict[str, Any]] = []
+        self._changes: dict[tuple[str, int | str], Change] = {}
+        """The newest change of each row."""
+        self._records: deque[RecordRow] = deque(maxlen=PENDING_LIMIT)
+        self._entries: deque[tuple[Entry, Outcome | None]] = deque(maxlen=PENDING_LIMIT)
         self._told: dict[str, Any] = {}
-        self._whole: Iterator[list[Change]] | None = None
+        self._told_at = 0.0
+        self._whole: Iterator[Change] = iter(())
         child.joined = self._joined
         self._turn()
 
@@ -46,82 +52,79 @@ class MonitorFeed:
         """An entry took effect here."""
         if self._child.connection is None:
             return
-        summary = "" if outcome is None or outcome.record is None else outcome.record.summary
-        kind = outcome.kind if outcome is not None else entry.kind.name.lower()
-        self._log.append(
-            {
-                "index": entry.index,
-                "term": entry.term,
-                "kind": kind,
-                "bytes": len(entry.data),
-                "summary": summary,
-            }
-        )
+        self._entries.append((entry, outcome))
         if outcome is not None:
-            self._changes.extend(outcome.changes)
+            for change in outcome.changes:
+                self.changed(change)
             if outcome.record is not None:
                 self._records.append(outcome.record)
-        if len(self._log) > PENDING_LIMIT:
-            self._joined()
 
     def changed(self, change: Change) -> None:
-        """Something that is not in the log has moved: a job's progress between checkpoints."""
+        """A row has moved, by a command or, like a job's progress between checkpoints, without one."""
         if self._child.connection is not None:
-            self._changes.append(change)
+            self._changes[change.set, change.id] = change
+            if len(self._changes) > PENDING_LIMIT:
+                self._tell_all()
 
     def _joined(self) -> None:
-        self._changes.clear()
         self._records.clear()
-        self._log.clear()
+        self._entries.clear()
         self._told = {}
-        self._whole = self._pieces()
-        self._tail(PIECE_ROWS * 5, self._send_records)
+        self._tell_all()
+        self._send_rows("records", "records", self._tail(2 * PIECE_ROWS))
 
-    def _pieces(self) -> Iterator[list[Change]]:
-        files = (Change("files", row.id, row.public()) for row in list(self._registry.files.values()))
-        models = (Change("models", row.id, row.summary()) for row in list(self._registry.models.values()))
-        for rows in (files, models):
-            piece: list[Change] = []
-            for change in rows:
-                piece.append(change)
-                if len(piece) == PIECE_ROWS:
-                    yield piece
-                    piece = []
-            yield piece
+    def _tell_all(self) -> None:
+        """Begin anew: the monitor forgets its rows, and is given all of them in pieces."""
+        self._changes.clear()
+        self._send("reset", {})
+        files = [Change("files", row.id, row.public()) for row in self._registry.files.values()]
+        models = [Change("models", row.id, row.summary()) for row in self._registry.models.values()]
+        self._whole = iter(files + models)
 
     def _turn(self) -> None:
-        self._loop.call_later(STATUS_S, self._turn)
-        connection = self._child.connection
-        if connection is None:
-            return
-        if self._whole is not None:
-            piece = next(self._whole, None)
-            if piece is None:
-                self._whole = None
-            else:
-                self._send_changes(piece)
+        self._loop.call_later(TURN_S, self._turn)
+        if self._child.connection is None:
             return
         status = self._status()
-        if status != self._told:
-            self._told = status
+        if status != self._told or self._loop.now - self._told_at >= STATUS_S:
+            self._told, self._told_at = status, self._loop.now
             self._send("status", status)
-        changes, self._changes = self._changes[:PIECE_ROWS], self._changes[PIECE_ROWS:]
-        self._send_changes(changes)
-        records, self._records = self._records[:PIECE_ROWS], self._records[PIECE_ROWS:]
-        self._send_records([row.public() for row in records])
-        entries, self._log = self._log[:PIECE_ROWS], self._log[PIECE_ROWS:]
-        if entries:
-            self._send("log", {"entries": entries})
+        whole = list(islice(self._whole, PIECE_ROWS))
+        # A row that has moved since the whole was laid out comes after it, and so wins.
+        self._send_changes(whole or self._take_changes())
+        self._send_rows("records", "records", [row.public() for row in _taken(self._records)])
+        self._send_rows("log", "entries", [_entry_row(*one) for one in _taken(self._entries)])
+
+    def _take_changes(self) -> list[Change]:
+        keys = list(islice(self._changes, PIECE_ROWS))
+        return [self._changes.pop(key) for key in keys]
 
     def _send_changes(self, changes: Iterable[Change]) -> None:
         rows = [{"set": change.set, "id": change.id, "value": change.value} for change in changes]
         if rows:
             self._send("changes", {"index": self._registry.applied_index, "changes": rows})
 
-    def _send_records(self, records: list[dict[str, Any]]) -> None:
-        if records:
-            self._send("records", {"records": records})
+    def _send_rows(self, about: str, name: str, rows: list[dict[str, Any]]) -> None:
+        for start in range(0, len(rows), PIECE_ROWS):
+            self._send(about, {name: rows[start : start + PIECE_ROWS]})
 
     def _send(self, about: str, fields: dict[str, Any]) -> None:
         assert self._child.connection is not None
         self._child.connection.send(Frame(FrameType.NOTICE, {"about": about, **fields}))
+
+
+def _taken(queue: deque[Any]) -> list[Any]:
+    """All that waits in `queue`, which is empty afterwards."""
+    taken = list(queue)
+    queue.clear()
+    return taken
+
+
+def _entry_row(entry: Entry, outcome: Outcome | None) -> dict[str, Any]:
+    return {
+        "index": entry.index,
+        "term": entry.term,
+        "kind": entry.kind.name.lower() if outcome is None else outcome.kind,
+        "bytes": len(entry.data),
+        "summary": "" if outcome is None or outcome.record is None else outcome.record.summary,
+    }

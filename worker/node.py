@@ -382,7 +382,7 @@ class Node(Owner):
         settings = {"listen_host": host, "listen_port": port, "static": None}
         child = self._children.add("monitor", "worker.monitor", settings, os.environ)
         child.heard = self._monitor_said
-        feed = MonitorFeed(self.loop, child, self.registry, self._monitor_status, self._records_tail)
+        feed = MonitorFeed(self.loop, child, self.registry, self._monitor_status, self.records.tail)
         child.start()
         return feed
 
@@ -394,9 +394,6 @@ class Node(Owner):
 
     def _monitor_status(self) -> dict[str, Any]:
         return {"row": self.own_row(), "peers": self.links.known_rows()}
-
-    def _records_tail(self, count: int, heard: Callable[[list[dict[str, Any]]], None]) -> None:
-        self.loop.call_later(0.0, lambda: heard(self.records.tail(count)))
 
     def _tell_row(self, *, again: bool = True) -> None:
         self.links.tell(self.own_row())

@@ -178,12 +178,12 @@ class Requests:
         part = data[asked.offset : asked.offset + min(asked.length, CHUNK_BYTES)]
         request.reply({"size_bytes": len(data)}, part)
 
-    def _verify(self, request: Request, _: messages.Verify) -> None:
+    def _verify(self, request: Request, asked: messages.Verify) -> None:
         def readable(error: MinkaError | None) -> None:
             if error is not None:
                 self._fail(request, error)
             else:
-                Verification(self._node, request.reply).start()
+                Verification(self._node, asked.after, request.reply).start()
 
         self._node.driver.read(readable)
 
@@ -289,7 +289,7 @@ class PeerRequests:
                     self._node.exchange.read(request, wanted.digest, wanted.offset, wanted.length)
                 case "audit":
                     page = fields.decode(_Audit, request.fields)
-                    self._node.auditor.answer(request, page.index, page.after)
+                    self._node.auditor.answer(request, page.index, page.ids[: messages.PAGE_ROWS])
                 case "shard":
                     self._shard(request)
                 case _:
@@ -320,7 +320,7 @@ class _Hold:
 @dataclass(frozen=True, slots=True)
 class _Audit:
     index: int
-    after: str
+    ids: tuple[str, ...]
 
 
 def _blob(digest: str, size_bytes: int) -> Blob:

@@ -1,176 +1,152 @@
-"""`minka verify`: every worker re-hashes all that it holds, and the leader lays the answers side by side.
+"""`minka verify`: every worker re-hashes what it holds, and the leader lays the answers side by side, page by page.
 
-A page of a worker's audit has one row for each file (in order of id) and then each model: its id, the digest that this
-worker's own registry gives it, and what the bytes on its disk are: "ok", "missing" or "corrupt".
+The leader names a page of its own files and models; each worker says which digest its own registry gives each,
+and what the bytes on its disk are: "ok", "missing" or "corrupt".
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import MinkaError
-from shared.messages import INLINE_BYTES
+from shared.messages import INLINE_BYTES, PAGE_ROWS
 from worker.connections import Request
+from worker.registry.registry import Registry
 
 if TYPE_CHECKING:
     from worker.node import Node
 
-PAGE_ROWS = 64
 AUDIT_S = 600.0
-Row = list[str]
-"""[id, digest, state]"""
-Page = Callable[[list[Row] | MinkaError, str], None]
-"""Hears the rows, and the id after which the next page begins ("" at the end)."""
+
+Finding = list[str]
+"""[digest by this worker's registry ("" if it has no such row), "ok" | "missing" | "corrupt"]"""
+Heard = Callable[[list[Finding] | MinkaError], None]
 
 
 class Auditor:
-    """Re-hashes this worker's own files and models, a page at a time, in the transfer threads."""
+    """Re-hashes this worker's own files and models, in the transfer threads."""
 
     def __init__(self, node: "Node") -> None:
         self._node = node
 
-    def answer(self, request: Request, index: int, after: str) -> None:
-        """Answer a peer with one page, from a state that includes entry `index`."""
+    def answer(self, request: Request, index: int, ids: Sequence[str]) -> None:
+        """Answer a peer about these files and models, from a state that includes entry `index`."""
 
-        def page(rows: list[Row] | MinkaError, following: str) -> None:
-            if isinstance(rows, MinkaError):
-                request.fail(rows)
+        def heard(findings: list[Finding] | MinkaError) -> None:
+            if isinstance(findings, MinkaError):
+                request.fail(findings)
             else:
-                request.reply({"rows": rows, "after": following})
+                request.reply({"findings": findings})
 
-        self._node.when_applied(index, lambda: self.page(after, page))
+        self._node.when_applied(index, lambda: self.audit(ids, heard))
 
-    def page(self, after: str, heard: Page) -> None:
-        """Hash up to `PAGE_ROWS` files and models behind the one named `after`."""
-        named = self._named_after(after)
-        checks = []
-        for id, digest, size_bytes in named[:PAGE_ROWS]:
-            checks.append((id, digest, self._check(id, digest, size_bytes)))
-        following = named[PAGE_ROWS - 1][0] if len(named) > PAGE_ROWS else ""
+    def audit(self, ids: Sequence[str], heard: Heard) -> None:
+        """Hash the bytes of each of `ids`."""
+        checks = [self._check(id) for id in ids]
 
-        def work() -> list[Row]:
-            return [[id, digest, check()] for id, digest, check in checks]
-
-        def finished(rows: list[Row], error: BaseException | None) -> None:
+        def finished(findings: list[Finding], error: BaseException | None) -> None:
             if isinstance(error, MinkaError):
-                heard(error, "")
+                heard(error)
             elif error is not None:
                 raise error
             else:
-                heard(rows, following)
+                heard(findings)
 
-        self._node.transfers.run(work, finished)
+        self._node.transfers.run(lambda: [[digest, look()] for digest, look in checks], finished)
 
-    def _named_after(self, after: str) -> list[tuple[str, str, int]]:
-        registry, limit = self._node.registry, PAGE_ROWS + 1
-        named: list[tuple[str, str, int]] = []
-        if not after or after.isdigit():
-            files = registry.files_after(int(after or 0), limit)
-            named = [(str(row.id), row.digest, row.size_bytes) for row in files]
-        models = registry.models_after(after, limit)
-        done = [(row.id, row.weights.digest, INLINE_BYTES + 1) for row in models if row.weights is not None]
-        return (named + done)[:limit]
-
-    def _check(self, id: str, digest: str, size_bytes: int) -> Callable[[], str]:
+    def _check(self, id: str) -> tuple[str, Callable[[], str]]:
+        digest, size_bytes = digest_and_size(self._node.registry, id)
+        if not digest:
+            return "", lambda: "missing"
         if size_bytes > INLINE_BYTES:
-            return lambda: str(self._node.store.verify(digest))
+            return digest, lambda: str(self._node.store.verify(digest))
         try:
             data = self._node.small_bytes(int(id))
         except MinkaError:
-            return lambda: "corrupt"
-        return lambda: "ok" if hashlib.sha256(data).hexdigest() == digest else "corrupt"
+            return digest, lambda: "corrupt"
+        return digest, lambda: "ok" if hashlib.sha256(data).hexdigest() == digest else "corrupt"
 
 
 class Verification:
-    """One `minka verify`, on the leader: all workers' audits, side by side."""
+    """One page of `minka verify`, on the leader."""
 
-    def __init__(self, node: "Node", reply: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, node: "Node", after: str, reply: Callable[[dict[str, Any]], None]) -> None:
         self._node = node
         self._reply = reply
         self._index = node.registry.applied_index
-        self._audits: dict[str, dict[str, Row] | None] = {}
-        """Worker id -> its rows by id; None for one that could not be asked."""
-        self._open = 0
+        named = page_after(node.registry, after, PAGE_ROWS + 1)
+        self._ids, self._more = named[:PAGE_ROWS], len(named) > PAGE_ROWS
+        self._findings: dict[str, list[Finding]] = {}
+        self._waiting = set(node.links.addresses)
 
     def start(self) -> None:
-        peers = dict(self._node.links.connected())
-        self._open = len(self._node.links.addresses)
-        for worker in self._node.links.addresses:
-            self._audits[worker] = {}
+        """Ask every worker at once; the answer goes out when the last has spoken."""
+        for worker in list(self._waiting):
             if worker == self._node.settings.id:
-                self._own("")
-            elif worker in peers:
-                self._ask(worker, "")
+                self._node.auditor.audit(self._ids, lambda found: self._heard(self._node.settings.id, found))
             else:
-                self._ended(worker, reached=False)
+                self._ask(worker)
 
-    def _own(self, after: str) -> None:
-        own = self._node.settings.id
-
-        def page(rows: list[Row] | MinkaError, following: str) -> None:
-            self._page(own, rows, following, lambda: self._own(following))
-
-        self._node.auditor.page(after, page)
-
-    def _ask(self, worker: str, after: str) -> None:
+    def _ask(self, worker: str) -> None:
         connection = self._node.links.bulk(worker)
-        if connection is None:
-            self._ended(worker, reached=False)
-            return
 
         def came(answer: dict[str, Any] | MinkaError, _: bytes) -> None:
-            if isinstance(answer, MinkaError):
-                self._page(worker, answer, "", lambda: None)
-            else:
-                following = answer["after"]
-                self._page(worker, answer["rows"], following, lambda: self._ask(worker, following))
+            self._heard(worker, answer if isinstance(answer, MinkaError) else answer["findings"])
 
-        connection.call("audit", {"index": self._index, "after": after}, b"", came, AUDIT_S)
-
-    def _page(
-        self, worker: str, rows: list[Row] | MinkaError, following: str, go_on: Callable[[], None]
-    ) -> None:
-        known = self._audits[worker]
-        if isinstance(rows, MinkaError) or known is None:
-            self._ended(worker, reached=False)
-            return
-        known.update({row[0]: row for row in rows})
-        if following:
-            go_on()
+        if connection is None:
+            self._node.loop.call_later(0.0, lambda: self._heard(worker, []))
         else:
-            self._ended(worker, reached=True)
+            connection.call("audit", {"index": self._index, "ids": self._ids}, b"", came, AUDIT_S)
 
-    def _ended(self, worker: str, *, reached: bool) -> None:
-        if not reached:
-            self._audits[worker] = None
-        self._open -= 1
-        if not self._open:
+    def _heard(self, worker: str, findings: list[Finding] | MinkaError) -> None:
+        """A worker that could not be asked says nothing about its copies: it is left out."""
+        self._waiting.discard(worker)
+        if not isinstance(findings, MinkaError) and len(findings) == len(self._ids):
+            self._findings[worker] = findings
+        if not self._waiting:
             self._answer()
 
     def _answer(self) -> None:
-        """The leader's own table says what there should be; a worker that was not reached counts for nothing."""
-        own = self._audits[self._node.settings.id] or {}
-        reached = {worker: rows for worker, rows in self._audits.items() if rows is not None}
         files: list[dict[str, Any]] = []
-        for id, (_, digest, _state) in own.items():
-            holders = {}
-            for worker, rows in reached.items():
-                row = rows.get(id, [id, digest, "missing"])
-                holders[worker] = row[2] if row[1] == digest else "corrupt"
-            files.append(
-                {
-                    "id": int(id) if id.isdigit() else id,
-                    "name": self._name(id),
-                    "digest": digest,
-                    "holders": holders,
-                }
-            )
+        for position, id in enumerate(self._ids):
+            digest, _ = digest_and_size(self._node.registry, id)
+            if not digest:
+                continue  # it was removed meanwhile
+            found = {worker: findings[position] for worker, findings in sorted(self._findings.items())}
+            holders = {
+                worker: state if named in (digest, "") else "corrupt"
+                for worker, (named, state) in found.items()
+            }
+            files.append({"id": public_id(id), "name": self._name(id), "digest": digest, "holders": holders})
         equal = all(state == "ok" for row in files for state in row["holders"].values())
-        unreached = sorted(set(self._audits) - set(reached))
-        self._reply({"equal": equal, "files": files, "unreached": unreached})
+        after = self._ids[-1] if self._more else ""
+        self._reply({"equal": equal, "files": files, "after": after})
 
     def _name(self, id: str) -> str:
         registry = self._node.registry
-        if id in registry.models:
-            return registry.models[id].name
-        return registry.files[int(id)].name if int(id) in registry.files else ""
+        return registry.models[id].name if id in registry.models else registry.files[int(id)].name
+
+
+def page_after(registry: Registry, after: str, limit: int) -> list[str]:
+    """The ids of up to `limit` files, in order, and then finished models, behind the one named `after`."""
+    ids: list[str] = []
+    if not after or after.isdigit():
+        ids = [str(row.id) for row in registry.files_after(int(after or 0), limit)]
+    models = registry.models_after(after, limit)
+    return (ids + [row.id for row in models if row.weights is not None])[:limit]
+
+
+def digest_and_size(registry: Registry, id: str) -> tuple[str, int]:
+    """What this registry says that the bytes of a file or model are; ("", 0) if it has none of that id."""
+    if id.isdigit() and int(id) in registry.files:
+        row = registry.files[int(id)]
+        return row.digest, row.size_bytes
+    model = registry.models.get(id)
+    if model is None or model.weights is None:
+        return "", 0
+    return model.weights.digest, max(model.weights.size_bytes, INLINE_BYTES + 1)
+
+
+def public_id(id: str) -> int | str:
+    """Files are numbers, models are names."""
+    return int(id) if id.isdigit() else id

@@ -1,7 +1,6 @@
 """put · ls · rm · get · verify."""
 
 import argparse
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,11 @@ from backend.cli.console import Console, Outcome, counted, moment, printable, sh
 from backend.cli.options import Commands, add_command, connect
 from backend.cli.progress import TransferMeter
 from backend.client import ClusterClient
+from backend.listings import all_files, verified
 from backend.transfers import Progress, checked_name, download, upload
 from shared.errors import Refused
-from shared.messages import Files, FindFile, Remove, Verify
+from shared.messages import FindFile, Remove
 
-VERIFY_ANSWER_S = 3_600.0
-"""Every worker reads all it holds."""
 UPLOADS_AT_ONCE = 4
 RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}
 """Devices on Windows, whatever comes after their dot."""
@@ -112,29 +110,19 @@ def run_verify(options: argparse.Namespace, console: Console) -> Outcome:
     """Bad news, which is exit code 1, where any copy is missing or corrupt."""
     console.progress.update("every worker reads all it holds …")
     with connect(options) as client:
-        answer = client.call(Verify(), answer_s=VERIFY_ANSWER_S).header
-    files = [{key: row[key] for key in ("id", "digest", "holders")} for row in answer["files"]]
+        rows = list(verified(client))
+    files = [{key: row[key] for key in ("id", "digest", "holders")} for row in rows]
     workers = sorted({id for row in files for id in row["holders"]})
     shown = [
         (str(row["id"]), row["name"], short(row["digest"]), *(row["holders"].get(id) for id in workers))
-        for row in answer["files"]
+        for row in rows
     ]
     text = table(("ID", "NAME", "SHA-256", *workers), shown)
     bad = sum(any(state != "ok" for state in row["holders"].values()) for row in files)
     failure = None
-    if not answer["equal"]:
+    if bad:
         failure = f"{bad} of {counted(len(files), 'item')} are not whole on every worker."
-    return Outcome({"equal": answer["equal"], "files": files}, text, failure)
-
-
-def all_files(client: ClusterClient) -> Iterator[dict[str, Any]]:
-    """The rows of all files, page by page."""
-    after, more = 0, True
-    while more:
-        answer = client.call(Files(after)).header
-        yield from answer["files"]
-        more = answer["more"] and bool(answer["files"])
-        after = answer["files"][-1]["id"] if answer["files"] else after
+    return Outcome({"equal": not bad, "files": files}, text, failure)
 
 
 def find_file(client: ClusterClient, file: str) -> dict[str, Any]:

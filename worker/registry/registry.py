@@ -7,8 +7,9 @@ index. What it decides, refusals included, is a pure function of the entries so 
 import hashlib
 import itertools
 import json
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import MinkaError, Refused
@@ -38,6 +39,8 @@ class Registry:
         self.models: dict[str, ModelRow] = {}
         self.sessions = Sessions()
         self.record_count = 0
+        self._order: list[int] = []
+        """The ids of all files; they rise with the log."""
         self._names: dict[str, set[int]] = {}
         self._small: dict[str, set[int]] = {}
         self._time_ms = 0
@@ -63,7 +66,8 @@ class Registry:
         ticket: Ticket | None = getattr(command, "ticket", None)
         answer = self._answer(index, command, ticket)
         outcome = Outcome(command.kind, answer, tuple(self._changes), self._record)
-        told = json.dumps([index, answer, [asdict(change) for change in outcome.changes]], sort_keys=True)
+        changes = [[change.set, change.id, change.value] for change in outcome.changes]
+        told = json.dumps([index, answer, changes], sort_keys=True)
         self._digest = hashlib.sha256(self._digest + told.encode()).digest()
         return outcome
 
@@ -91,8 +95,8 @@ class Registry:
 
     def files_after(self, after: int, limit: int) -> list[FileRow]:
         """Up to `limit` files by id, those above `after`."""
-        # Ids rise with the log, so that the table is in order of id.
-        return list(itertools.islice((row for row in self.files.values() if row.id > after), limit))
+        start = bisect_right(self._order, after)
+        return [self.files[id] for id in self._order[start : start + limit]]
 
     def models_after(self, after: str, limit: int) -> list[ModelRow]:
         """Up to `limit` models in the order they were created, those behind the one named `after` ("": from the first)."""
@@ -171,6 +175,7 @@ class Registry:
             index, command.name[:NAME_CHARACTERS], command.size_bytes, command.digest, self._time_ms
         )
         self.files[index] = row
+        self._order.append(index)
         self._names.setdefault(row.name, set()).add(index)
         if row.size_bytes <= INLINE_BYTES:
             self._small.setdefault(row.digest, set()).add(index)
@@ -182,6 +187,7 @@ class Registry:
         row = self.files.pop(command.file, None)
         if row is None:
             raise Refused(f"There is no file {command.file}.", "`minka ls` lists them.")
+        del self._order[bisect_right(self._order, row.id) - 1]
         self._names[row.name].discard(row.id)
         if not self._names[row.name]:
             del self._names[row.name]

@@ -176,7 +176,7 @@ class FakeCluster:
                     {key: row[key] for key in ("id", "name", "digest")} | {"holders": holders}
                     for row in self.files
                 ]
-                return {"equal": True, "files": rows}, b""
+                return {"equal": True, "files": rows, "after": ""}, b""
         raise Refused(f"The script does not know {op}.")
 
     def _status(self) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_verify_is_bad_news_when_copies_differ(minka: Minka, cluster: FakeCluste
         "digest": "d" * 64,
         "holders": {"w1": "ok", "w2": "corrupt", "w3": "missing"},
     }
-    cluster.on("verify", lambda asked: ({"equal": False, "files": [row]}, b""), times=2)
+    cluster.on("verify", lambda asked: ({"equal": False, "files": [row], "after": ""}, b""), times=2)
     ran = minka("verify", "--json")
     assert ran.code == 1
     assert ran.document["files"] == [{key: row[key] for key in ("id", "digest", "holders")}]
