@@ -4,7 +4,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from worker.raft.entries import EntryKind, HardState
@@ -72,7 +72,8 @@ def create_segment(
     compaction: Compaction,
 ) -> Segment:
     """A new segment that begins with what has to outlive the older ones; durable, with its name, on return."""
-    body = b"".join(encode_hard_state(hard_state) + encode_snapshot(compaction))
+    repeated = replace(compaction, replaces=False)  # else it would drop the entries before this segment
+    body = b"".join(encode_hard_state(hard_state) + encode_snapshot(repeated))
     opening_end = HEADER_BYTES + BATCH_BYTES + len(body)
     header = SegmentHeader(owner, number, first_index, previous_end, opening_end, secrets.randbits(32))
     batch = encode_batch_header(HEADER_BYTES, HEADER_BYTES, 2, len(body), header.salt) + body
@@ -226,5 +227,5 @@ def compact(positions: Positions, compaction: Compaction) -> None:
     """What a snapshot does to the log, now and when it is read again."""
     if compaction.replaces:
         positions.restart(compaction.snapshot.index, compaction.snapshot.term)
-    elif compaction.base_index > positions.base_index:
+    elif compaction.base_index >= positions.base_index:  # equal: its term may not have been known
         positions.move_base(compaction.base_index, compaction.base_term)

@@ -50,18 +50,22 @@ class LogWriter(Generic[Token]):
 
     @property
     def waiting_bytes(self) -> int:
-        """How much has been submitted and is not durable yet: take no further `Ready` above some limit."""
+        """How much has been submitted and is not durable yet."""
         return self._submitted[1] - self._written[1]
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another batch may be submitted: to be asked before the core's next `Ready` is taken."""
+        waiting = self._submitted[0] - self._written[0]
+        return waiting < QUEUE_BATCHES and self.waiting_bytes < QUEUE_BYTES
+
     def submit(self, batch: Batch, token: Token) -> None:
-        """Queue a batch (node thread); `Busy`, and nothing is queued, when too much waits already.
+        """Queue a batch (node thread); `Busy`, and nothing is queued, without `has_room`.
 
         A batch with nothing in it keeps its place in the order, and costs no write.
         """
         assert not self._closed, "submit after close"
-        if self._submitted[0] - self._written[0] >= QUEUE_BATCHES or (
-            self.waiting_bytes and self.waiting_bytes + batch.size_bytes > QUEUE_BYTES
-        ):
+        if not self.has_room:
             raise Busy("The disk cannot keep up: too much waits to be written.", "Try again in a moment.")
         self._submitted[0] += 1
         self._submitted[1] += batch.size_bytes

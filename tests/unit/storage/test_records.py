@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.storage.faulty_disk import FaultyDisk
+from tests.unit.storage.faulty_disk import FaultyDisk, rewrite
 from worker.storage import records
-from worker.storage.disk import Corrupt, DiskFull, OsDisk
+from worker.storage.disk import Corrupt, DiskFull
 from worker.storage.records import RecordFile
 
-DISK = OsDisk()
+DISK = FaultyDisk()
 
 
 def rows(first: int, last: int) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def test_a_torn_tail_is_cut_at_every_byte_and_made_again(tmp_path: Path) -> None
     whole = last.read_bytes()
     first = int(last.name[:16])
     for length in range(len(whole)):
-        last.write_bytes(whole[:length])
+        rewrite(last, whole[:length])
         file = RecordFile(DISK, tmp_path)
         assert file.last == first - 1 + whole[:length].count(b"\n")
         assert file.read(0, 50) == rows(1, file.last)
@@ -121,7 +121,7 @@ def test_damage_among_durable_records_is_told_and_left_alone(tmp_path: Path) -> 
     for at in range(0, len(whole), 7):
         data = bytearray(whole)
         data[at] ^= 1 << at % 8
-        last.write_bytes(data)
+        rewrite(last, data)
         with pytest.raises(Corrupt, match="damaged or missing"):
             RecordFile(DISK, tmp_path)
         assert last.read_bytes() == data
