@@ -28,6 +28,7 @@ class Server:
         self.lives = 0
 
     def start(self) -> None:
+        self.cluster.invariants.restarted(self)
         self.lives += 1
         self.machine = [
             Entry(term, index, EntryKind.COMMAND, data.encode()) for term, index, data in _image(self.disk)

@@ -152,16 +152,12 @@ class Chaos:
     def crash_or_restart(self) -> None:
         server = self.rng.choice(list(self.cluster.servers.values()))
         if server.raft is None:
-            self.restart(server)
+            server.start()
             return
         server.crash()
         for other in self.up():
             if self.rng.random() < 0.5:
                 other.core.peer_lost(server.id, self.cluster.now)
-
-    def restart(self, server: Server) -> None:
-        self.cluster.invariants.restarted(server)
-        server.start()
 
     def cut_or_heal(self) -> None:
         cluster, rng = self.cluster, self.rng
@@ -202,7 +198,7 @@ class Chaos:
         for server in cluster.servers.values():
             server.slow = False
             if server.raft is None:
-                self.restart(server)
+                server.start()
             else:
                 server.persist()
                 server.pump()

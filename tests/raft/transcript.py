@@ -102,7 +102,6 @@ class Scenario:
         for id in ids or list(self.servers.servers):
             if id not in self.servers.servers:
                 self.servers.add(id)
-            self.servers.invariants.restarted(self.servers[id])
             self.servers[id].start()
 
     def do_timeout(self, id: str) -> None:

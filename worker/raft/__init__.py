@@ -28,8 +28,9 @@ global randomness, so that a whole cluster of them runs in one thread under one 
    the caller has its own timeout.
 5. When the writer has made this Ready and all before it durable, and storage shows it: send `after_persist`, then call
    ``persisted(ready.last_index, ready.last_term, ready.number)``. One call for the newest of several Readys will do.
-   An entry that must not be acknowledged yet (a blob that it names is missing) holds back only this: report the index
-   and term of the entry before it, and later, when the blob has come, the higher index with the newest number reported.
+   An entry that must not be acknowledged yet (a blob that it names is missing) holds back only this: until the blob
+   has come, *every* report names the entry before it, also that of a Ready without entries; then report the higher
+   index and its term, with the newest number so far.
 
 Call `tick` when `deadline()` has come; calling it more often does no harm. Deliver messages in any order, twice, or
 never: only progress needs that some arrive. A server that comes back must come back with its disk: one that lost it
