@@ -103,5 +103,12 @@ function facts(pairs) {
 function chips(object) {
   return Object.entries(object)
     .filter(([, value]) => value !== null && value !== "")
-    .map(([name, value]) => html`<span class="chip"><i>${name}</i> ${typeof value === "object" ? JSON.stringify(value) : String(value)}</span>`);
+    .map(([name, value]) => html`<span class="chip"><i>${name}</i> ${brief(value)}</span>`);
+}
+
+// A value of a spec or a lineage: numbers with four digits that count, the rest as it is.
+function brief(value) {
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+  if (Array.isArray(value)) return value.map(brief).join(" × ");
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
