@@ -45,7 +45,8 @@ class LogWriter(Generic[Token]):
         self._submitted = [0, 0]
         self._written = [0, 0]
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="log-writer")
+        # A daemon: when the node thread dies, the process ends, and what was being written is a torn tail.
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
     @property
