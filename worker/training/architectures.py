@@ -6,10 +6,16 @@ from typing import Any
 
 from worker.training.layers import Dense, Flatten, Layer, Relu, Standardise
 
+INPUT_DEVIATION = 0.5
+"""The standard deviation of a network's inputs: below 1, because the first layer adds up the most of them, and would
+set the limit to every layer's learning rate.
+"""
+
 
 def entrance(spec: Mapping[str, Any]) -> Standardise:
     """What makes float32 of the images, by the statistics of the training data."""
-    return Standardise(tuple(spec["input_shape"]), spec["mean"], spec["deviation"])
+    deviation = [value / INPUT_DEVIATION for value in spec["deviation"]]
+    return Standardise(tuple(spec["input_shape"]), spec["mean"], deviation)
 
 
 def layers(spec: Mapping[str, Any]) -> list[Layer]:

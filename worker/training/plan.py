@@ -36,19 +36,30 @@ class Defaults:
     epochs: int
     batch: int
     lr: float
-    """Peak learning rate of one shard; `default_rate` says what it becomes with more."""
+    """Peak learning rate of one shard; `learning_rate_for` says what it becomes with more."""
+    outer_lr: float
+    """How far the averaged weights go along the way that the shards went, if there is more than one shard."""
     steps_per_round: int
     hidden: tuple[int, ...]
     momentum: float
     warmup: float
-    """The part of all steps during which the learning rate rises; it falls in a straight line to 0
-    afterwards.
-    """
+    """The part of all steps during which the learning rate rises; it falls in a straight line to 0 afterwards."""
 
 
 ARCHITECTURES: Mapping[str, Defaults] = {
-    "mlp": Defaults(epochs=5, batch=64, lr=0.1, steps_per_round=150, hidden=(128,), momentum=0.9, warmup=0.1),
+    "mlp": Defaults(
+        epochs=5,
+        batch=64,
+        lr=0.07,
+        outer_lr=1.3,
+        steps_per_round=150,
+        hidden=(128,),
+        momentum=0.9,
+        warmup=0.2,
+    ),
 }
+FEW_SHARDS = 4
+"""Up to so many, the learning rate grows with the shards; with more of them batches are halved instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +74,10 @@ class Slice:
 def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
     """The spec with every default filled in, for a cluster that has `cores` cores at this moment.
 
-    Fields that a client may set: ``arch``, ``epochs``, ``batch``, ``lr``, ``seed``, ``shards``,
-    ``steps_per_round``, ``hidden``, ``momentum``, ``warmup``, ``normalise``; None counts as not set. A
-    resolved spec resolves to itself. Raises Refused for an unknown field or architecture, a wrong type, or a
-    value out of range.
+    Fields that a client may set: ``arch``, ``epochs``, ``batch``, ``lr``, ``outer_lr``, ``seed``, ``shards``,
+    ``steps_per_round``, ``hidden``, ``momentum``, ``warmup``, ``normalise``; None counts as not set. A resolved
+    spec resolves to itself. Raises Refused for an unknown field or architecture, a wrong type, or a value out of
+    range.
     """
     given = {name: value for name, value in spec.items() if value is not None}
     arch = given.get("arch", "mlp")
@@ -74,11 +85,13 @@ def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
         raise Refused(f"there is no architecture {arch!r}.", f"Choose one of: {', '.join(ARCHITECTURES)}.")
     defaults = ARCHITECTURES[arch]
     shards = _integer(given, "shards", min(max(cores, 1), MAX_SHARDS), 1, MAX_SHARDS)
+    batch = _integer(given, "batch", batch_for(defaults, shards), 1, MAX_BATCH)
     resolved: dict[str, Any] = {
         "arch": arch,
         "epochs": _integer(given, "epochs", defaults.epochs, 1, MAX_EPOCHS),
-        "batch": _integer(given, "batch", defaults.batch, 1, MAX_BATCH),
-        "lr": _number(given, "lr", default_rate(defaults.lr, shards), 1e-8, 100.0),
+        "batch": batch,
+        "lr": _number(given, "lr", learning_rate_for(defaults, shards, batch), 1e-8, 100.0),
+        "outer_lr": _number(given, "outer_lr", defaults.outer_lr if shards > 1 else 1.0, 0.1, 10.0),
         "seed": _integer(given, "seed", 0, 0, MAX_SEED),
         "shards": shards,
         "steps_per_round": _integer(
@@ -124,11 +137,14 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
     }
 
 
-def default_rate(lr: float, shards: int) -> float:
-    """Peak learning rate for K shards: averaging K gradients leaves less noise, so that a larger step is
-    safe.
-    """
-    return lr * math.sqrt(shards)
+def learning_rate_for(defaults: Defaults, shards: int, batch: int) -> float:
+    """Peak learning rate: the less noise is left in a step, by averaging or by a larger batch, the larger it may be."""
+    return defaults.lr * math.sqrt(min(shards, FEW_SHARDS) * batch / defaults.batch)
+
+
+def batch_for(defaults: Defaults, shards: int) -> int:
+    """Examples in one step of a shard: with many shards each makes few steps, so that they must be smaller."""
+    return defaults.batch if shards <= FEW_SHARDS else defaults.batch // 2
 
 
 def steps_per_epoch(spec: Mapping[str, Any], examples: int) -> int:

@@ -104,6 +104,7 @@ class Workbench:
         likelihoods = zeros((len(work.rates), self._network.rows))
         with np.errstate(all="ignore"):
             self._steps(dataset, work, likelihoods)
+            self._go_further(parameters)
             loss = mean_loss(likelihoods)
             if not (np.isfinite(loss) and np.isfinite(self._parameters).all()):
                 raise TaskFailed(
@@ -123,6 +124,16 @@ class Workbench:
             logits = self._network.forward(images)
             self._network.backward(self._loss.gradient(logits, work.labels[chosen], rate, likelihoods[step]))
             self._optimiser.apply(self._parameters, self._velocity, self._gradients)
+
+    def _go_further(self, start: Array) -> None:
+        """The outer learning rate of Reddi et al. 2021 (algorithm 1, with plain SGD as the server's optimiser).
+
+        The average is linear, so that each shard can take its own share of the longer way beforehand.
+        """
+        if self._spec["outer_lr"] != 1:
+            np.subtract(self._parameters, start, out=self._gradients)
+            np.multiply(self._gradients, np.float32(self._spec["outer_lr"]), out=self._gradients)
+            np.add(start, self._gradients, out=self._parameters)
 
     def accuracy(self, dataset: Dataset, state: bytes) -> float | None:
         """The part of the test examples that are classified right; None without test examples."""
