@@ -20,6 +20,7 @@ TURN_S = 0.1
 STATUS_S = 1.0
 """A status is sent when it has changed, and so often in any case: its age tells whether the node lives."""
 PIECE_ROWS = 500
+SETS = ("files", "models")
 PENDING_LIMIT = 10_000
 """Rows that a monitor may be behind: then it is given the whole state anew, and the oldest log entries are left out."""
 
@@ -60,8 +61,8 @@ class MonitorFeed:
                 self._records.append(outcome.record)
 
     def changed(self, change: Change) -> None:
-        """A row has moved, by a command or, like a job's progress between checkpoints, without one."""
-        if self._child.connection is not None:
+        """A file or a model has moved, by a command or, like a job's progress between checkpoints, without one."""
+        if self._child.connection is not None and change.set in SETS:
             self._changes[change.set, change.id] = change
             if len(self._changes) > PENDING_LIMIT:
                 self._tell_all()

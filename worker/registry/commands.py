@@ -141,6 +141,26 @@ class CancelModel:
     time_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Enlist:
+    """The worker `id` is reached at `address`, and has the disk `incarnation` ("" until it is known)."""
+
+    kind: ClassVar[str] = "enlist"
+    id: str
+    address: str
+    incarnation: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """The worker `id` belongs to the cluster no more."""
+
+    kind: ClassVar[str] = "retire"
+    id: str
+    time_ms: int
+
+
 Command = (
     OpenSession
     | PutFile
@@ -151,6 +171,8 @@ Command = (
     | FinishModel
     | FailModel
     | CancelModel
+    | Enlist
+    | Retire
 )
 
 _KINDS: dict[str, type[Any]] = {
@@ -165,6 +187,8 @@ _KINDS: dict[str, type[Any]] = {
         FinishModel,
         FailModel,
         CancelModel,
+        Enlist,
+        Retire,
     )
 }
 

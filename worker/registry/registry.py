@@ -16,7 +16,7 @@ from shared.errors import MinkaError, Refused
 from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
-from worker.registry.rows import UNFINISHED, Change, FileRow, ModelRow, RecordRow
+from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow
 from worker.registry.sessions import Answer, Sessions, as_failure
 
 
@@ -37,6 +37,7 @@ class Registry:
         self.applied_index = 0
         self.files: dict[int, FileRow] = {}
         self.models: dict[str, ModelRow] = {}
+        self.members: dict[str, MemberRow] = {}
         self.sessions = Sessions()
         self.record_count = 0
         self._order: list[int] = []
@@ -169,6 +170,26 @@ class Registry:
                 model = self._unfinished(command.model)
                 model.status, model.error = "cancelled", f"Cancelled by {client}."
                 return self._ended(index, model, client, f"{model.id} cancelled")
+            case commands.Enlist():
+                return self._enlist(index, command, client)
+            case commands.Retire():
+                if self.members.pop(command.id, None) is None:
+                    raise Refused(f"There is no worker {command.id!r} in this cluster.")
+                self._changes.append(Change("members", command.id, None))
+                self._note(index, client, "member", f"{command.id} left the cluster")
+                return {"member": command.id}
+
+    def _enlist(self, index: int, command: commands.Enlist, client: str) -> dict[str, Any]:
+        row = MemberRow(command.id, command.address, command.incarnation)
+        if self.members.get(row.id) != row:
+            known = self.members.get(row.id)
+            self.members[row.id] = row
+            self._changes.append(Change("members", row.id, row.public()))
+            if known is not None and known.incarnation and known.incarnation != row.incarnation:
+                self._note(index, client, "member", f"{row.id} came back with another disk")
+            elif known is None:
+                self._note(index, client, "member", f"{row.id} at {row.address}")
+        return {"member": row.id}
 
     def _put_file(self, index: int, command: commands.PutFile, client: str) -> dict[str, Any]:
         row = FileRow(

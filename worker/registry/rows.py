@@ -101,6 +101,18 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A worker as the cluster knows it: where it is, and which disk it made its promises on."""
+
+    id: str
+    address: str
+    incarnation: str
+
+    def public(self) -> dict[str, Any]:
+        return {"id": self.id, "address": self.address, "incarnation": self.incarnation}
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRow:
     """One transaction, as it appears in every worker's monitor."""
 
