@@ -15,6 +15,7 @@ data; `fit_to_data` adds what only the data can say. Same spec and same data: sa
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from shared.errors import Refused
@@ -24,6 +25,8 @@ MAX_EPOCHS = 10_000
 MAX_BATCH = 4_096
 MAX_STEPS_PER_ROUND = 1_000_000
 MAX_SEED = 2**63 - 1
+MAX_STATE_BYTES = 16 * 1024**2
+"""A state travels in the body of one frame."""
 OF_THE_DATA = ("input_shape", "classes", "mean", "deviation")
 """Fields that `fit_to_data` adds."""
 NORMALISATIONS = ("auto", "ink", "plain")
@@ -40,6 +43,7 @@ class Defaults:
     outer_lr: float
     """How far the averaged weights go along the way that the shards went, if there is more than one shard."""
     steps_per_round: int
+    """About 100 ms of work; `fit_to_data` takes one epoch if that is less."""
     hidden: tuple[int, ...]
     momentum: float
     warmup: float
@@ -94,14 +98,13 @@ def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
         "outer_lr": _number(given, "outer_lr", defaults.outer_lr if shards > 1 else 1.0, 0.1, 10.0),
         "seed": _integer(given, "seed", 0, 0, MAX_SEED),
         "shards": shards,
-        "steps_per_round": _integer(
-            given, "steps_per_round", defaults.steps_per_round, 1, MAX_STEPS_PER_ROUND
-        ),
         "hidden": _widths(given.get("hidden", defaults.hidden)),
         "momentum": _number(given, "momentum", defaults.momentum, 0.0, 0.999),
         "warmup": _number(given, "warmup", defaults.warmup, 0.0, 1.0),
         "normalise": given.get("normalise", "auto"),
     }
+    if "steps_per_round" in given:
+        resolved["steps_per_round"] = _integer(given, "steps_per_round", 1, 1, MAX_STEPS_PER_ROUND)
     unknown = sorted(set(given) - set(resolved) - set(OF_THE_DATA))
     if unknown:
         raise Refused(
@@ -118,8 +121,8 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
     """The resolved spec made to fit a prepared data set; every task and the predictor take this one.
 
     `prepared` is the answer to ``prepare``; all of its fields but the digest are used. With few examples there are
-    fewer shards, then smaller batches, so that each shard has a batch in each epoch. Raises Refused when there are
-    no examples or fewer than two labels.
+    fewer shards, then smaller batches, so that each shard has a batch in each epoch, and shorter rounds unless their
+    length was given. Raises Refused for no examples, fewer than two labels, or too large a model.
     """
     examples, labels = int(prepared["examples"]), prepared["labels"]
     if examples < 1:
@@ -127,7 +130,7 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
     if len(labels) < 2:
         raise Refused(f"the data set has {len(labels)} label.", "Give examples of at least two labels.")
     shards = min(spec["shards"], examples)
-    return {
+    fitted = {
         **spec,
         "shards": shards,
         "batch": min(spec["batch"], examples // shards),
@@ -135,6 +138,19 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
         "classes": len(labels),
         **{name: prepared[name] for name in ("normalise", "mean", "deviation")},
     }
+    if state_bytes(fitted) > MAX_STATE_BYTES:
+        raise Refused(
+            f"the model would have {state_bytes(fitted) // 8:,} parameters, the most is {MAX_STATE_BYTES // 8:,}.",
+            "Give smaller images, or narrower hidden layers.",
+        )
+    steps_per_round = min(ARCHITECTURES[spec["arch"]].steps_per_round, steps_per_epoch(fitted, examples))
+    return {"steps_per_round": steps_per_round} | fitted
+
+
+def state_bytes(spec: Mapping[str, Any]) -> int:
+    """The size of a job's state: each layer's weights and biases, and the velocity of each, as float32."""
+    widths = [math.prod(spec["input_shape"]), *spec["hidden"], spec["classes"]]
+    return 8 * sum((inputs + 1) * units for inputs, units in pairwise(widths))
 
 
 def learning_rate_for(defaults: Defaults, shards: int, batch: int) -> float:

@@ -72,12 +72,26 @@ def test_few_examples_get_fewer_shards_and_smaller_batches() -> None:
     assert (few["shards"], few["batch"]) == (8, 3)
     fewer = plan.fit_to_data(spec, FACTS | {"examples": 3})
     assert (fewer["shards"], fewer["batch"]) == (3, 1)
+    with pytest.raises(Refused, match="too few"):
+        plan.step_count(spec, 30)
     with pytest.raises(Refused, match="no examples"):
         plan.fit_to_data(spec, FACTS | {"examples": 0})
     with pytest.raises(Refused, match="1 label"):
         plan.fit_to_data(spec, FACTS | {"labels": ["a"]})
-    with pytest.raises(Refused, match="too few"):
-        plan.round_count(spec, 30)
+
+
+def test_a_round_is_at_most_an_epoch_unless_its_length_was_given() -> None:
+    spec = plan.resolve({"batch": 50, "shards": 2}, cores=2)
+    assert plan.fit_to_data(spec, FACTS)["steps_per_round"] == 10
+    assert plan.fit_to_data(spec, FACTS | {"examples": 60_000})["steps_per_round"] == 150
+    given = plan.resolve({"batch": 50, "shards": 2, "steps_per_round": 999}, cores=2)
+    assert plan.fit_to_data(given, FACTS)["steps_per_round"] == 999
+
+
+def test_a_model_that_does_not_fit_a_frame_is_refused() -> None:
+    spec = plan.resolve({"hidden": [4_096]}, cores=2)
+    with pytest.raises(Refused, match=r"3,223,554 parameters, the most is 2,097,152"):
+        plan.fit_to_data(spec, FACTS)
 
 
 @given(
@@ -118,6 +132,6 @@ def test_the_learning_rate_rises_then_falls_and_stays_above_zero(warmup: float, 
 
 @pytest.mark.parametrize(("round_", "shard"), [(-1, 0), (10_000, 0), (0, 2), (0, -1)])
 def test_a_round_or_shard_that_is_not_there_is_refused(round_: int, shard: int) -> None:
-    spec = plan.resolve({"shards": 2, "batch": 10}, cores=1)
+    spec = plan.resolve({"shards": 2, "batch": 10, "steps_per_round": 9}, cores=1)
     with pytest.raises(Refused):
         plan.slices(spec, 1_000, round_, shard)

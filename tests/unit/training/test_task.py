@@ -137,7 +137,7 @@ def test_a_state_is_parameters_then_velocity(fitted: Fitted) -> None:
     spec = fitted(hidden=[5])
     fresh = state.initial(spec)
     parameters = 144 * 5 + 5 + 5 * 4 + 4
-    assert len(fresh) == state.size_bytes(spec) == parameters * 2 * 4
+    assert len(fresh) == state.size_bytes(spec) == plan.state_bytes(spec) == parameters * 2 * 4
     assert state.weights(spec, fresh) == fresh[: parameters * 4]
     assert fresh[parameters * 4 :] == bytes(parameters * 4)
     with pytest.raises(Refused):
