@@ -149,7 +149,7 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
 
 def state_bytes(spec: Mapping[str, Any]) -> int:
     """The size of a job's state: each layer's weights and biases, and the velocity of each, as float32."""
-    widths = [math.prod(spec["input_shape"]), *spec["hidden"], spec["classes"]]
+    widths: list[int] = [math.prod(spec["input_shape"]), *spec["hidden"], spec["classes"]]
     return 8 * sum((inputs + 1) * units for inputs, units in pairwise(widths))
 
 
