@@ -6,35 +6,21 @@ whoever has it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
-from shared.errors import Busy, MinkaError, Refused
+from shared.errors import Busy, MinkaError, Refused, TimedOut
 from shared.messages import CHUNK_BYTES
-from worker.connections import Request
+from worker.connections import Connection, Request
 from worker.loop import Loop
 from worker.peers import PeerLinks
+from worker.pulls import Held, Pulls
 from worker.registry.commands import Blob
-from worker.storage.blobs import BlobStore, Upload
-from worker.transfers import Lane, Transfers
+from worker.storage.blobs import BlobStore
+from worker.transfers import Transfers, as_refusal
+from worker.uploads import Uploads
 
-WINDOW_CHUNKS = 8
-"""Chunks asked of a peer and not yet stored."""
-RETRY_S = 0.2
+LOOK_S = 0.2
 HOLD_S = 120.0
-READ_S = 20.0
-INCOMING_LIMIT = 256
-
-Held = Callable[[MinkaError | None], None]
-"""Hears once that a blob is held, or why it can't be."""
-
-
-@dataclass(slots=True)
-class _Client:
-    """A blob that clients are sending."""
-
-    blob: Blob
-    lane: Lane
-    upload: Upload | None = None
 
 
 class Exchange:
@@ -46,16 +32,16 @@ class Exchange:
         store: BlobStore,
         transfers: Transfers,
         links: PeerLinks,
-        majority: Callable[[], int],
+        voters: Callable[[], frozenset[str]],
     ) -> None:
-        """`majority` says how many workers, this one included, are a majority of the voters."""
+        """`voters` says whose majority counts."""
         self._loop = loop
         self._store = store
         self._transfers = transfers
         self._links = links
-        self._majority = majority
-        self._pulls: dict[str, _Pull] = {}
-        self._uploads: dict[str, _Client] = {}
+        self._voters = voters
+        self._pulls = Pulls(loop, store, transfers, links)
+        self._uploads = Uploads(loop, store, transfers)
 
     # --- what this worker needs
 
@@ -63,64 +49,41 @@ class Exchange:
         """Pull `blob` from any peer that has it, for as long as that takes."""
         if self._store.has(blob.digest):
             held(None)
-            return
-        pull = self._pulls.get(blob.digest)
-        if pull is None:
-            pull = self._pulls[blob.digest] = _Pull(self, blob)
-            pull.heard.append(held)
-            pull.start()
         else:
-            pull.heard.append(held)
+            self._pulls.want(blob, held)
 
     def replicate(self, blob: Blob, held: Held) -> None:
         """Have a majority hold a blob that this worker holds; the others keep pulling it afterwards."""
         assert self._store.has(blob.digest)
-        needed, told = self._majority() - 1, False
-
-        def one_holds(answer: object, _: bytes) -> None:
-            nonlocal needed, told
-            if not isinstance(answer, MinkaError):
-                needed -= 1
-            if needed <= 0 and not told:
-                told = True
-                timer.cancel()
-                held(None)
-
-        def late() -> None:
-            nonlocal told
-            if not told:
-                told = True
-                held(Busy("Too few workers could take the data in time.", "Try again when a majority is up."))
-
-        timer = self._loop.call_later(HOLD_S, late)
-        if needed <= 0:
-            one_holds(None, b"")
-            return
-        self._offer(blob, set(), one_holds, lambda: told)
-
-    def _offer(
-        self, blob: Blob, asked: set[int], heard: Callable[[object, bytes], None], over: Callable[[], bool]
-    ) -> None:
-        """Ask every peer to hold `blob`, and again those whose connection broke, until it is over."""
-        fields = {"digest": blob.digest, "size_bytes": blob.size_bytes}
-        for _, connection in self._links.connected():
-            if id(connection) not in asked:
-                asked.add(id(connection))
-                connection.call("hold", fields, b"", heard, HOLD_S)
-        if not over():
-            self._loop.call_later(RETRY_S, lambda: None if over() else self._offer(blob, asked, heard, over))
+        _Spread(self._loop, self._links, self._voters, blob, held).look()
 
     # --- what peers ask
 
     def hold(self, request: Request, blob: Blob) -> None:
-        """A peer asks this worker to hold a blob: answered once it does."""
-        self.want(blob, lambda error: request.reply({}) if error is None else request.fail(error))
+        """A peer asks this worker to hold a blob: answered once it does, or after `HOLD_S`."""
+
+        def held(error: MinkaError | None) -> None:
+            late.cancel()
+            if error is None:
+                request.reply({})
+            else:
+                request.fail(error)
+
+        def give_up() -> None:
+            self._pulls.let_go(blob, held)
+            request.fail(TimedOut(f"Nobody has sent {blob.digest} yet."))
+
+        late = self._loop.call_later(HOLD_S, give_up)
+        try:
+            self.want(blob, held)
+        except MinkaError:
+            late.cancel()
+            raise
 
     def read(self, request: Request, digest: str, offset: int, length: int) -> None:
         """Answer with up to `length` bytes of a blob from `offset`."""
         if not self._store.has(digest):
-            request.fail(Refused(f"This worker does not hold {digest}.", "Ask another worker."))
-            return
+            raise Refused(f"This worker does not hold {digest}.", "Ask another worker.")
 
         def read() -> tuple[int, bytes]:
             return self._store.size(digest), self._store.read(digest, offset, min(length, CHUNK_BYTES))
@@ -137,189 +100,86 @@ class Exchange:
 
     def begin(self, request: Request, blob: Blob) -> None:
         """Open or resume a client's upload; the answer says at which offset to go on."""
-        if self._store.has(blob.digest):
-            request.reply({"offset": blob.size_bytes})
-            return
-        upload = self._uploads.get(blob.digest)
-        if upload is None:
-            if len(self._uploads) >= INCOMING_LIMIT:
-                request.fail(Busy(f"{INCOMING_LIMIT} uploads are under way.", "Try again later."))
-                return
-            upload = self._uploads[blob.digest] = _Client(blob, Lane(self._transfers))
-
-        def opened(result: Upload | None, error: BaseException | None) -> None:
-            if error is not None:
-                self._uploads.pop(blob.digest, None)
-                request.fail(as_refusal(error))
-            elif result is None:  # it has come from elsewhere meanwhile
-                self._uploads.pop(blob.digest, None)
-                request.reply({"offset": blob.size_bytes})
-            else:
-                upload.upload = result
-                request.reply({"offset": result.offset})
-
-        upload.lane.run(lambda: upload.upload or self._store.begin(blob.digest, blob.size_bytes), opened)
+        self._uploads.begin(request, blob)
 
     def chunk(self, request: Request, digest: str, offset: int, data: bytes) -> None:
         """Store a client's next bytes; an offset that does not fit is answered with the one that does."""
-        upload = self._uploads.get(digest)
-        if upload is None:
-            request.fail(Refused("No upload of these bytes is under way here.", "Begin it again."))
-            return
-
-        def append() -> int:
-            if upload.upload is None:
-                raise Refused("This upload is not open.", "Begin it again.")
-            return upload.upload.append(offset, data)
-
-        def stored(result: int, error: BaseException | None) -> None:
-            if error is None:
-                request.reply({"offset": result})
-            else:
-                request.fail(as_refusal(error))
-
-        upload.lane.run(append, stored)
+        self._uploads.chunk(request, digest, offset, data)
 
     def finish(self, request: Request, digest: str) -> None:
         """Verify a client's upload, make it durable here and on a majority, then answer."""
-        if self._store.has(digest):
-            self._spread(request, Blob(digest, self._store.size(digest)))
-            return
-        upload = self._uploads.get(digest)
-        if upload is None:
-            request.fail(Refused("No upload of these bytes is under way here.", "Begin it again."))
-            return
 
-        def finish() -> None:
-            if upload.upload is None:
-                raise Refused("This upload is not open.", "Begin it again.")
-            upload.upload.finish()
-            upload.upload.close()
-
-        def finished(_: None, error: BaseException | None) -> None:
-            self._uploads.pop(digest, None)
+        def spread(error: MinkaError | None) -> None:
             if error is None:
-                self._spread(request, upload.blob)
+                self.replicate(Blob(digest, self._store.size(digest)), answered)
             else:
-                request.fail(as_refusal(error))
+                request.fail(error)
 
-        upload.lane.run(finish, finished)
+        def answered(error: MinkaError | None) -> None:
+            if error is None:
+                request.reply({})
+            else:
+                request.fail(error)
 
-    def _spread(self, request: Request, blob: Blob) -> None:
-        self.replicate(blob, lambda error: request.reply({}) if error is None else request.fail(error))
-
-
-class _Pull:
-    """One blob on its way from peers into the store."""
-
-    def __init__(self, exchange: Exchange, blob: Blob) -> None:
-        self.blob = blob
-        self.heard: list[Held] = []
-        self._exchange = exchange
-        self._lane = Lane(exchange._transfers)
-        self._upload: Upload | None = None
-        self._asked = 0
-        """The offset up to which bytes were asked for; `_next` to the store's lane, `_written` to the file."""
-        self._next = 0
-        self._written = 0
-        self._early: dict[int, bytes] = {}
-        self._turn = 0
-        self._attempt = 0
-
-    def start(self) -> None:
-        exchange, blob = self._exchange, self.blob
-        self._lane.run(lambda: exchange._store.begin(blob.digest, blob.size_bytes), self._opened)
-
-    def _opened(self, upload: Upload | None, error: BaseException | None) -> None:
-        if upload is None:
-            self._end(None if error is None else as_refusal(error))
-            return
-        self._upload = upload
-        self._restart()
-
-    def _restart(self) -> None:
-        """Ask the next peer in turn, from where the store stands."""
-        assert self._upload is not None
-        self._attempt += 1
-        self._asked = self._next = self._written = self._upload.offset
-        self._early.clear()
-        sources = list(self._exchange._links.connected())
-        if not sources:
-            self._exchange._loop.call_later(RETRY_S, self._restart)
-            return
-        self._turn += 1
-        self._source = sources[self._turn % len(sources)][1]
-        self._go_on()
-
-    def _go_on(self) -> None:
-        """Keep the window of asked chunks full; after the last byte, verify."""
-        if self._written == self.blob.size_bytes:
-            assert self._upload is not None
-            self._lane.run(self._upload.finish, self._finished)
-            return
-        limit = min(self.blob.size_bytes, self._written + WINDOW_CHUNKS * CHUNK_BYTES)
-        while self._asked < limit:
-            length = min(CHUNK_BYTES, self.blob.size_bytes - self._asked)
-            self._ask(self._asked, length, self._attempt)
-            self._asked += length
-
-    def _ask(self, offset: int, length: int, attempt: int) -> None:
-        def came(answer: object, body: bytes) -> None:
-            if attempt != self._attempt:
-                return
-            if isinstance(answer, MinkaError) or len(body) != length:
-                self._again()
-                return
-            self._early[offset] = body
-            while (data := self._early.pop(self._next, None)) is not None:
-                self._append(self._next, data, attempt)
-                self._next += len(data)
-
-        fields = {"digest": self.blob.digest, "offset": offset, "length": length}
-        self._source.call("read", fields, b"", came, READ_S)
-
-    def _append(self, offset: int, data: bytes, attempt: int) -> None:
-        assert self._upload is not None
-        upload = self._upload
-
-        def stored(_: None, error: BaseException | None) -> None:
-            if error is not None:
-                self._end(as_refusal(error))
-            elif attempt == self._attempt:
-                self._written = offset + len(data)
-                self._go_on()
-
-        self._lane.run(lambda: upload.append(offset, data), stored)
-
-    def _again(self) -> None:
-        """This peer failed; whatever of it is still under way is forgotten."""
-        self._attempt += 1
-        self._exchange._loop.call_later(
-            RETRY_S, lambda: self._lane.run(lambda: None, lambda *_: self._restart())
-        )
-
-    def _finished(self, _: None, error: BaseException | None) -> None:
-        if error is None:
-            self._end(None)
-        else:  # the bytes were not what their name says: another peer may have better ones
-            self._exchange._loop.call_later(RETRY_S, self.start)
-
-    def _end(self, error: MinkaError | None) -> None:
-        if error is not None:
-            # A full or failing disk: those who wait are told; the pull itself goes on, for the log may need it.
-            self._exchange._loop.call_later(1.0, self.start)
+        if self._store.has(digest):
+            spread(None)
         else:
-            self._exchange._pulls.pop(self.blob.digest, None)
-        heard, self.heard = self.heard, []
-        for held in heard:
-            held(error)
+            self._uploads.finish(digest, spread)
 
 
-def as_refusal(error: BaseException | None) -> MinkaError:
-    """What a peer or client is told of an error in a transfer thread; our own bugs are raised on."""
-    if isinstance(error, MinkaError):
-        return error
-    if isinstance(error, OSError):
-        return Refused(f"The disk of this worker failed: {error.strerror or error}.")
-    assert error is not None
-    raise error
+class _Spread:
+    """One blob on its way to a majority of the voters. A worker counts once, however often it answers."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        links: PeerLinks,
+        voters: Callable[[], frozenset[str]],
+        blob: Blob,
+        held: Held,
+    ) -> None:
+        self._loop = loop
+        self._links = links
+        self._voters = voters
+        self._blob = blob
+        self._held = held
+        self._holders = {links.id}
+        self._asked: dict[str, Connection] = {}
+        """Whom a question is under way to; asked again when it failed, or the connection is another one."""
+        self._over = False
+        self._deadline = loop.call_later(HOLD_S, self._late)
+
+    def look(self) -> None:
+        """Ask who was not asked yet, until a majority holds the blob."""
+        self._count()
+        if self._over:
+            return
+        fields = {"digest": self._blob.digest, "size_bytes": self._blob.size_bytes}
+        for peer, connection in self._links.connected():
+            if peer not in self._holders and self._asked.get(peer) is not connection:
+                self._asked[peer] = connection
+                connection.call("hold", fields, b"", partial(self._heard, peer), HOLD_S)
+        self._loop.call_later(LOOK_S, self.look)
+
+    def _heard(self, peer: str, answer: object, _: bytes) -> None:
+        if isinstance(answer, MinkaError):
+            self._asked.pop(peer, None)
+        else:
+            self._holders.add(peer)
+            self._count()
+
+    def _count(self) -> None:
+        voters = self._voters()
+        if not self._over and len(self._holders & voters) > len(voters) // 2:
+            self._finish(None)
+
+    def _late(self) -> None:
+        if not self._over:
+            self._finish(
+                Busy("Too few workers could take the data in time.", "Try again when a majority is up.")
+            )
+
+    def _finish(self, error: MinkaError | None) -> None:
+        self._over = True
+        self._deadline.cancel()
+        self._held(error)

@@ -12,9 +12,10 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from shared import fields
 from shared.errors import Busy, MinkaError, ProtocolViolation, Refused, Unreachable
 from shared.frames import Frame, FrameType
 from shared.handshake import ServerHandshake
@@ -23,6 +24,7 @@ from worker.children import Children
 from worker.connections import Connection, Owner, Request
 from worker.driver import Driver, first_unfounded
 from worker.exchange import Exchange
+from worker.formation import Standing, find_place, keep_formation, lay_aside, load_formation
 from worker.loop import Loop
 from worker.monitor_feed import MonitorFeed
 from worker.peer_messages import from_frame
@@ -38,12 +40,13 @@ from worker.registry.commands import Blob
 from worker.registry.registry import Outcome, Registry
 from worker.registry.rows import Change
 from worker.requests import PeerRequests, Requests
+from worker.roster import Roster
 from worker.serving.service import PredictionService
-from worker.settings import Settings, write_address
+from worker.settings import Settings, read_address, write_address
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import DiskFull, OsDisk
-from worker.storage.identity import establish, open_identity
-from worker.storage.log import EntryLog
+from worker.storage.identity import Identity, establish, open_identity
+from worker.storage.log import EntryLog, LogCorrupt
 from worker.storage.records import RecordFile
 from worker.storage.reserve import Reserve
 from worker.storage.writer import LogWriter
@@ -58,6 +61,7 @@ from worker.watchers import ModelWatchers, Records
 CONNECTIONS_LIMIT = 1_024
 ROW_S = 0.2
 LISTEN_BACKLOG = 256
+DISK_RETRY_S = 1.0
 
 
 class Node(Owner):
@@ -78,9 +82,9 @@ class Node(Owner):
         disk.make_directory(settings.data)
         self._lock = disk.lock(settings.data / "lock")
         self.cluster = cluster_id(settings)
-        identity = open_identity(disk, settings.data, settings.id, self.cluster)
-        self._log = EntryLog.open(disk, settings.data / "log", identity)
-        establish(disk, settings.data, identity)
+        self._disk = disk
+        self._identity, self._log = self._open_log()
+        self.formation = load_formation(disk, settings.data)
         self._reserve = Reserve(disk, settings.data)
         self._reserve.restore()
         self.store = BlobStore(disk, settings.data / "blobs")
@@ -93,7 +97,7 @@ class Node(Owner):
         self.links = PeerLinks(
             self.loop, settings.id, self.cluster, settings.keys.cluster, self._peer_lost, self.log
         )
-        self.exchange = Exchange(self.loop, self.store, self.transfers, self.links, self.majority)
+        self.exchange = Exchange(self.loop, self.store, self.transfers, self.links, self.voters)
         self.registry = Registry()
         self.driver = self._make_driver()
         self._writer: LogWriter[int] = LogWriter(
@@ -116,15 +120,34 @@ class Node(Owner):
         self._feed = self._start_monitor()
         for peer, address in settings.peers.items():
             self.links.add(peer, address)
+        self.roster = Roster(self)
         self._tell_row()
 
+    def _open_log(self) -> tuple[Identity, EntryLog]:
+        """The log of this disk. One that is damaged is laid aside: this worker begins again, as one that was wiped."""
+        settings = self.settings
+        identity = open_identity(self._disk, settings.data, settings.id, self.cluster)
+        try:
+            log = EntryLog.open(self._disk, settings.data / "log", identity)
+        except LogCorrupt as damage:
+            if len(settings.peers) == 1:
+                raise
+            aside = lay_aside(settings.data)
+            self.log(
+                f"ALARM: {damage} It was laid aside in {aside}; this worker asks its peers for a new copy."
+            )
+            identity = open_identity(self._disk, settings.data, settings.id, self.cluster)
+            log = EntryLog.open(self._disk, settings.data / "log", identity)
+        return establish(self._disk, settings.data, identity), log
+
     def _make_driver(self) -> Driver:
+        first = Membership(frozenset(self.settings.peers))
         founded, lacks = first_unfounded(self._log, self.missing)
         core = Raft(
             Config(self.settings.id),
             self._log.hard_state,
             self._log,
-            Membership(frozenset(self.settings.peers)),
+            first if self.formation is None else self.formation.membership,
             random.Random(),
             self.loop.now,
             stable_index=founded,
@@ -151,11 +174,25 @@ class Node(Owner):
         self.loop.post(self.loop.stop)
 
     def _turn(self) -> float:
+        if self.formation is None and not self._found_place():
+            return self.loop.now + ROW_S
         deadline = self.driver.pump(self.loop.now)
         self.records.flush()
         self._coordinator.assign()
         self.watchers.look()
         return deadline
+
+    def _found_place(self) -> bool:
+        """Whether this worker, which had nothing at its start, may take part from now on."""
+        rows = {peer: row for peer, row in self.links.rows.items() if self.links.reachable(peer)}
+        place = find_place(self.settings.id, self._identity.incarnation, self.settings.peers, rows)
+        if place is None:
+            return False
+        keep_formation(self._disk, self.settings.data, place)
+        self.formation = place
+        self.driver = self._make_driver()
+        self.log(f"takes part, with {', '.join(sorted(place.membership.members))}")
+        return True
 
     def _close(self) -> None:
         leaving = Unreachable(f"Worker {self.settings.id} is stopping.")
@@ -221,6 +258,8 @@ class Node(Owner):
             request = Request(connection, frame)
             (self._peer_requests if about.role == "worker" else self._requests).answer(request)
         elif about.role == "worker" and frame.type is FrameType.RAFT:
+            if self.formation is None:
+                return  # a disk without a past holds its tongue until it has its place
             try:
                 message = from_frame(frame, about.id, self.settings.id)
                 self.driver.step(message, self.loop.now)
@@ -270,7 +309,7 @@ class Node(Owner):
                 self.driver.arrived(blob.digest)
             else:
                 self.log(f"the log names a blob that cannot be stored yet: {error}")
-                self._pull_for_log(blob)
+                self.loop.call_later(DISK_RETRY_S, lambda: self._pull_for_log(blob))
 
         self.exchange.want(blob, held)
 
@@ -280,13 +319,22 @@ class Node(Owner):
             if outcome.record is not None:
                 self.records.add(outcome.record)
             for change in outcome.changes:
-                if change.set == "models" and isinstance(change.id, str):
+                if change.set == "members":
+                    self._member_changed(str(change.id))
+                elif change.set == "models" and isinstance(change.id, str):
                     self._coordinator.changed(self.registry.models[change.id])
         if self._when_applied:
             due = [call for index, call in self._when_applied if index <= entry.index]
             self._when_applied = [one for one in self._when_applied if one[0] > entry.index]
             for call in due:
                 call()
+
+    def _member_changed(self, id: str) -> None:
+        row = self.registry.members.get(id)
+        if row is None:
+            self.links.drop(id)
+        else:
+            self.links.add(id, read_address(row.address))
 
     def led(self, leadership: Leadership) -> None:
         self.log(
@@ -335,9 +383,9 @@ class Node(Owner):
         else:
             self._when_applied.append((index, call))
 
-    def majority(self) -> int:
-        """How many workers, this one included, are a majority of the voters."""
-        return len(self.driver.core.status().membership.voters) // 2 + 1
+    def voters(self) -> frozenset[str]:
+        """The workers whose majority decides."""
+        return self.driver.core.status().membership.voters
 
     def job_moved(self) -> None:
         """A round was computed, ahead of the log: whoever looks is told."""
@@ -363,6 +411,18 @@ class Node(Owner):
             "cores": self.settings.cores,
             "leader": status.leader,
         }
+
+    def standing(self) -> Standing:
+        """What newcomers look for among what this worker tells its peers."""
+        status = self.driver.core.status()
+        return Standing(
+            formed=self.formation is not None,
+            role=status.role.value,
+            incarnation=self._identity.incarnation,
+            voters=tuple(sorted(status.membership.voters)),
+            learners=tuple(sorted(status.membership.learners)),
+            disks={id: row.incarnation for id, row in sorted(self.registry.members.items())},
+        )
 
     def cluster_status(self) -> dict[str, Any]:
         """The answer to `minka status`, on the leader."""
@@ -396,13 +456,11 @@ class Node(Owner):
         return {"row": self.own_row(), "peers": self.links.known_rows()}
 
     def _tell_row(self, *, again: bool = True) -> None:
-        self.links.tell(self.own_row())
+        self.links.tell(self.own_row() | fields.encode(self.standing()))
         if again:
             self.loop.call_later(ROW_S, self._tell_row)
 
 
 def cluster_id(settings: Settings) -> str:
-    """The name of the cluster that these keys and these first members make: the same on each of them."""
-    members: Mapping[str, Any] = settings.peers
-    text = "minka cluster " + " ".join(sorted(members))
-    return hashlib.blake2b(text.encode(), key=settings.keys.cluster, digest_size=16).hexdigest()
+    """The name of the cluster: it follows from its key, so that each cluster needs keys of its own."""
+    return hashlib.blake2b(b"minka cluster", key=settings.keys.cluster, digest_size=16).hexdigest()

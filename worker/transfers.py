@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from shared.errors import MinkaError, Refused
 from worker.loop import Loop
 
 THREADS = 3
@@ -41,6 +42,15 @@ class Transfers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+def as_refusal(error: BaseException) -> MinkaError:
+    """What a peer or client is told of an error in a transfer thread; our own bugs are raised on."""
+    if isinstance(error, MinkaError):
+        return error
+    if isinstance(error, OSError):
+        return Refused(f"The disk of this worker failed: {error.strerror or error}.")
+    raise error
+
+
 class Lane:
     """Work that must happen one after the other, such as the chunks of one blob."""
 
@@ -51,7 +61,13 @@ class Lane:
 
     @property
     def idle(self) -> bool:
+        """Nothing runs, and nothing waits."""
         return not self._busy
+
+    @property
+    def waiting(self) -> int:
+        """How much waits behind what runs."""
+        return len(self._waiting)
 
     def run(self, work: Callable[[], Any], finished: Finished) -> None:
         self._waiting.append((work, finished))
