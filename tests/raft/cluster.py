@@ -26,10 +26,13 @@ class Server:
         self.machine: list[Entry] = []
         self.reads: list[tuple[object, int]] = []
         self.lives = 0
+        self.missing: set[int] = set()
+        self.reported = 0
 
     def start(self) -> None:
         self.cluster.invariants.restarted(self)
         self.lives += 1
+        self.reported = 0
         self.machine = [
             Entry(term, index, EntryKind.COMMAND, data.encode()) for term, index, data in _image(self.disk)
         ]
@@ -40,7 +43,7 @@ class Server:
             self.disk.meta.membership,
             random.Random(f"{self.cluster.seed} {self.id} {self.lives}"),
             self.cluster.now,
-            stable_index=self.disk.stable_index,
+            stable_index=min(self.missing) - 1 if self.missing else None,
             snapshots=self.disk,
         )
 
@@ -79,7 +82,7 @@ class Server:
                 self.writes.append(ready)
             self.cluster.send(ready.messages)
             for entry in ready.committed:
-                assert self.disk.holds(entry.index, entry.term), f"{self.id} applies what is not durable"
+                assert self.holds(entry.index, entry.term), f"{self.id} applies what is not durable"
                 self.cluster.invariants.applies(self, entry)
                 self.machine.append(entry)
             if ready.committed:
@@ -94,17 +97,42 @@ class Server:
             ready = self.writes.popleft()
             if ready.hard_state is not None:
                 self.disk.hard_state = ready.hard_state
-            self.disk.write(ready.entries)
+            self.write(ready.entries)
             if ready.snapshot is not None and self.disk.write_chunk(ready.snapshot):
                 self.machine = [Entry(t, i, EntryKind.COMMAND, d.encode()) for t, i, d in _image(self.disk)]
+                self.missing.clear()
             for message in ready.after_persist:
                 if isinstance(message, VoteReply) and message.granted and not message.pre:
                     self.cluster.invariants.voted(self.id, message.term, message.to)
             self.cluster.tell_persisted(self, ready)
             self.cluster.send(ready.after_persist)
-            self.core.persisted(ready.last_index, ready.last_term, ready.number)
+            self.report(ready.last_index, ready.last_term, ready.number)
         if count is not None or self.slow:
             self.pump()
+
+    def write(self, entries: tuple[Entry, ...]) -> None:
+        """Entries come to the disk; the cluster decides whether a blob that they name is missing here."""
+        self.disk.write(entries)
+        if entries:
+            self.missing = {index for index in self.missing if index < entries[0].index}
+            self.missing |= {entry.index for entry in entries if self.cluster.is_blob_missing()}
+
+    def report(self, index: int, term: int, number: int) -> None:
+        """Tell the core what is durable, short of the first missing blob."""
+        self.reported = number
+        limit = min(self.missing, default=index + 1) - 1
+        self.core.persisted(*((index, term) if index <= limit else (limit, self.disk.term(limit))), number)
+
+    def fetch_blob(self) -> None:
+        """The first missing blob has come."""
+        self.missing.discard(min(self.missing))
+        last = self.disk.last_index()
+        self.report(last, self.disk.term(last), self.reported)
+        self.pump()
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether the entry, with its blob, is durable here, and all before it."""
+        return self.disk.holds(index, term) and index < min(self.missing, default=index + 1)
 
     def compact(self, index: int) -> None:
         """Take a snapshot at the applied `index`, and drop the log before it."""
@@ -159,6 +187,10 @@ class Cluster:
 
     def send(self, messages: Iterable[Message]) -> None:
         self.network += messages
+
+    def is_blob_missing(self) -> bool:
+        """Hook for random runs."""
+        return False
 
     def tell_ready(self, server: Server, ready: Ready) -> None:
         """Hook for transcripts."""

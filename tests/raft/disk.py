@@ -16,7 +16,6 @@ class Disk:
         self.meta = SnapshotMeta(0, 0, membership)
         self.image = b""
         self.partial = bytearray()
-        self.stable_index: int | None = None
 
     @property
     def base(self) -> int:

@@ -65,7 +65,7 @@ class Invariants:
             self.committed[index] = server.term(index)
         self.max_commit = commit
         voters = server.status().membership.voters
-        holders = {s.id for s in servers if s.disk.holds(commit, server.term(commit))} & voters
+        holders = {s.id for s in servers if s.holds(commit, server.term(commit))} & voters
         assert len(holders) > len(voters) / 2, f"{commit} is committed but durable only on {sorted(holders)}"
 
     def _check_completeness(self, leader: "Server") -> None:

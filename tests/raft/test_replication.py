@@ -91,6 +91,16 @@ def test_5_4_2_an_entry_of_an_older_term_is_not_committed_by_counting() -> None:
     assert leader.raft.status().commit_index == 3
 
 
+def test_5_1_answers_to_an_earlier_leadership_count_nothing() -> None:
+    """Since then the follower may have replaced what it acknowledged."""
+    leader = Lone().lead("b")
+    leader.raft.propose([b"x"])
+    leader.step(AppendReply("a", "c", 3, 0, True))
+    leader.lead("b")
+    leader.step(ack("b", 2, term=1), ack("c", 2, term=1))
+    assert leader.raft.status().peers["b"].match_index == 0
+
+
 def test_learners_are_sent_everything_and_counted_for_nothing() -> None:
     leader = Lone(voters="ab", learners="l").lead("b")
     leader.step(ack("l", 1))
