@@ -2,17 +2,19 @@
 
     persist -> send -> apply
 
-Messages that promise nothing leave at once. Votes and acknowledgements leave when the Ready they belong to is durable, and,
-for entries that name blobs, when this worker also holds those bytes (DESIGN 5). Entries are applied once they are
-committed and durable here. No socket, thread or clock: those are handed in, so that a simulator can drive the same code.
+Messages that promise nothing leave at once. Votes leave when the Ready they belong to is durable. Entries are acknowledged
+when they are durable and, if they or any before them name blobs, when this worker also holds those bytes (DESIGN 5); they
+are applied once they are committed and acknowledged here. No socket, thread or clock: those are handed in, so that a
+simulator can drive the same code.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.errors import Busy, MinkaError, NotLeader, from_failure
+from shared.errors import Busy, MinkaError, NotLeader, Refused, from_failure
 from worker.raft import errors as raft_errors
 from worker.raft.entries import Entry, EntryKind, HardState
 from worker.raft.messages import Message
@@ -29,6 +31,11 @@ Readable = Callable[[MinkaError | None], None]
 """Hears once when a read is linearizable (None), or why it can't be."""
 
 ENTRY_LIMIT_BYTES = 8 * 1024 * 1024
+PROPOSALS_LIMIT_BYTES = 32 * 1024 * 1024
+"""Of commands that wait for the disk to take them."""
+WRITES_LIMIT = 128
+WRITES_LIMIT_BYTES = 16 * 1024 * 1024
+"""At the log writer at once; what is proposed meanwhile shares the next write."""
 READS_LIMIT = 100_000
 _SCAN_BYTES = 4 * 1024 * 1024
 
@@ -71,32 +78,41 @@ class Surroundings(Protocol):
         """The wall clock, for proposals."""
 
 
-def first_unfounded(log: Log, missing: Callable[[tuple[Blob, ...]], set[str]]) -> tuple[int, set[str]]:
-    """The last index before the first entry that names a blob which is not here, and all the blobs that are lacking.
+@dataclass(slots=True)
+class Unfounded:
+    """An entry of the log that names blobs which this worker has not got: neither it nor a later one is acknowledged."""
+
+    index: int
+    lacks: set[str]
+
+
+def first_unfounded(log: Log, missing: Callable[[tuple[Blob, ...]], set[str]]) -> tuple[int, list[Unfounded]]:
+    """The last index before the first entry that names a blob which is not here, and all such entries.
 
     An entry reaches the log before its blob arrives, so a worker that stopped in between must not count as holding it.
     """
-    founded, lacks = log.last_index(), set[str]()
+    unfounded: list[Unfounded] = []
     index = log.first_index()
     while index <= log.last_index():
         for entry in log.entries(index, log.last_index() + 1, _SCAN_BYTES):
-            if entry.kind is EntryKind.COMMAND and (named := commands.named_blobs(entry.data)):
-                absent = missing(named)
-                if absent and not lacks:
-                    founded = entry.index - 1
-                lacks |= absent
+            if lacks := _lacks(entry, missing):
+                unfounded.append(Unfounded(entry.index, lacks))
             index = entry.index + 1
-    return founded, lacks
+    return unfounded[0].index - 1 if unfounded else log.last_index(), unfounded
 
 
-@dataclass(slots=True)
+def _lacks(entry: Entry, missing: Callable[[tuple[Blob, ...]], set[str]]) -> set[str]:
+    named = commands.named_blobs(entry.data) if entry.kind is EntryKind.COMMAND else ()
+    return missing(named) if named else set()
+
+
+@dataclass(frozen=True, slots=True)
 class _Write:
-    """A Ready on its way to the disk; `lacks` are the blobs that its entries name and this worker has not got."""
+    """A Ready on its way to the disk."""
 
     ready: Ready
     batch: Any
-    durable: bool = False
-    lacks: set[str] = field(default_factory=set)
+    size_bytes: int
 
 
 class Driver:
@@ -108,19 +124,21 @@ class Driver:
         log: Log,
         registry: Registry,
         surroundings: Surroundings,
-        lacks: set[str],
+        unfounded: Sequence[Unfounded],
     ) -> None:
-        """`lacks`: what `first_unfounded` found when this worker started."""
+        """`unfounded`: what `first_unfounded` found when this worker started."""
         self.core = core
         self.registry = registry
         self.leadership = Leadership(Role.FOLLOWER, None, core.status().term)
         self._log = log
         self._around = surroundings
         self._writes: deque[_Write] = deque()
-        if lacks:
-            tail = log.last_index()
-            self._writes.append(_Write(Ready(0, tail, log.term(tail)), None, durable=True, lacks=lacks))
-        self._proposals: list[tuple[bytes, Answered]] = []
+        self._writes_bytes = 0
+        self._unfounded = list(unfounded)
+        self._durable = Ready(0, log.last_index(), log.term(log.last_index()))
+        """The newest Ready that is durable."""
+        self._proposals: deque[tuple[bytes, Answered]] = deque()
+        self._proposals_bytes = 0
         self._waiting: dict[int, tuple[int, Answered]] = {}
         self._asked: list[Readable] = []
         self._reads: dict[int, list[Readable]] = {}
@@ -139,26 +157,33 @@ class Driver:
 
     def persisted(self, number: int) -> None:
         """The write of Ready `number`, and all before it, are durable."""
-        for write in self._writes:
-            if write.ready.number > number:
-                break
-            if not write.durable:
-                self._log.installed(write.batch)
-                write.durable = True
-        self._release()
+        while self._writes and self._writes[0].ready.number <= number:
+            write = self._writes.popleft()
+            self._writes_bytes -= write.size_bytes
+            self._log.installed(write.batch)
+            self._promise(write.ready)
+        self._acknowledge()
 
     def arrived(self, digest: str) -> None:
         """This worker durably holds that blob now (or it is not needed any more)."""
-        for write in self._writes:
-            write.lacks.discard(digest)
-        self._release()
+        for entry in self._unfounded:
+            entry.lacks.discard(digest)
+        self._unfounded = [entry for entry in self._unfounded if entry.lacks]
+        self._acknowledge()
 
     def propose(self, command: Command, body: bytes, answered: Answered) -> None:
         """Put a command to the cluster; `answered` hears of it once it is applied here, or cannot be."""
         if not self.leads:
             answered(self.not_leader())
             return
-        self._proposals.append((commands.encode(command, body), answered))
+        data = commands.encode(command, body)
+        if len(data) > ENTRY_LIMIT_BYTES:
+            answered(Refused(f"A command of {len(data)} bytes is too large.", "Ask for less at a time."))
+        elif self._proposals_bytes + len(data) > PROPOSALS_LIMIT_BYTES:
+            answered(Busy("The disk cannot keep up with what is asked.", "Try again in a moment."))
+        else:
+            self._proposals.append((data, answered))
+            self._proposals_bytes += len(data)
 
     def read(self, readable: Readable) -> None:
         """Call back as soon as this worker's state is at least as new as this moment, cluster-wide (ReadIndex)."""
@@ -184,16 +209,8 @@ class Driver:
 
     def _submit(self) -> None:
         """Hand the turn's proposals and reads to the core, each kind in one go."""
-        if self._proposals:
-            proposals, self._proposals = self._proposals, []
-            try:
-                indexes = self.core.propose([data for data, _ in proposals])
-            except raft_errors.RaftError as error:
-                self._reject(error, [answered for _, answered in proposals])
-            else:
-                term = self.leadership.term
-                for index, (_, answered) in zip(indexes, proposals, strict=True):
-                    self._waiting[index] = (term, answered)
+        if self._proposals and len(self._writes) < WRITES_LIMIT:
+            self._propose_some()
         if self._asked:
             asked, self._asked = self._asked, []
             self._next_read += 1
@@ -203,6 +220,24 @@ class Driver:
                 self._reject(error, asked)
             else:
                 self._reads[self._next_read] = asked
+
+    def _propose_some(self) -> None:
+        """As many proposals as the disk takes now; the others wait."""
+        room = WRITES_LIMIT_BYTES - self._writes_bytes
+        taken: list[tuple[bytes, Answered]] = []
+        while self._proposals and room > 0:
+            taken.append(self._proposals.popleft())
+            size_bytes = len(taken[-1][0])
+            self._proposals_bytes -= size_bytes
+            room -= size_bytes
+        try:
+            indexes = self.core.propose([data for data, _ in taken])
+        except raft_errors.RaftError as error:
+            self._reject(error, [answered for _, answered in taken])
+        else:
+            term = self.leadership.term
+            for index, (_, answered) in zip(indexes, taken, strict=True):
+                self._waiting[index] = (term, answered)
 
     def _reject(self, error: raft_errors.RaftError, whom: Sequence[Callable[[Any], None]]) -> None:
         if isinstance(error, raft_errors.NotLeader):
@@ -231,39 +266,50 @@ class Driver:
         before, self.leadership = self.leadership, leadership
         if (before.leader, before.term) != (leadership.leader, leadership.term):
             gone, self._reads = self._reads, {}
-            for waiting in gone.values():
-                for readable in waiting:
-                    readable(self.not_leader())
+            for readable in itertools.chain.from_iterable(gone.values()):
+                readable(self.not_leader())
         if before.role is Role.LEADER and leadership.role is not Role.LEADER:
             # Their entries may still be committed by the next leader: only a repeat of the same ticket can tell.
-            waiting_commands, self._waiting = self._waiting, {}
-            for _, answered in waiting_commands.values():
+            waiting = [answered for _, answered in self._waiting.values()]
+            waiting += [answered for _, answered in self._proposals]
+            self._waiting.clear()
+            self._proposals.clear()
+            self._proposals_bytes = 0
+            for answered in waiting:
                 answered(self.not_leader())
         self._around.led(leadership)
 
     def _persist(self, ready: Ready) -> None:
-        write = _Write(ready, None)
+        if ready.entries:  # they replace what the log has from there on
+            first = ready.entries[0].index
+            self._unfounded = [entry for entry in self._unfounded if entry.index < first]
         for entry in ready.entries:
-            if entry.kind is EntryKind.COMMAND and (named := commands.named_blobs(entry.data)):
-                write.lacks |= self._around.missing(named)
-        self._writes.append(write)
-        if ready.hard_state is not None or ready.entries:
-            write.batch = self._log.prepare(ready.hard_state, ready.entries)
-            self._around.persist(write.batch, ready.number)
-        elif len(self._writes) == 1:
-            write.durable = True
-            self._release()
-        else:
-            # Nothing of its own to write: durable with what waits before it.
-            self._around.persist(self._log.prepare(None, ()), ready.number)
+            if lacks := _lacks(entry, self._around.missing):
+                self._unfounded.append(Unfounded(entry.index, lacks))
+        if ready.hard_state is None and not ready.entries and not self._writes:
+            self._promise(ready)  # nothing of its own to write, and nothing to wait for
+            self._acknowledge()
+            return
+        batch = self._log.prepare(ready.hard_state, ready.entries)
+        size_bytes = sum([len(entry.data) for entry in ready.entries])
+        self._writes.append(_Write(ready, batch, size_bytes))
+        self._writes_bytes += size_bytes
+        self._around.persist(batch, ready.number)
 
-    def _release(self) -> None:
-        """Tell the core and the peers of the writes that are durable and have their blobs, in order."""
-        while self._writes and self._writes[0].durable and not self._writes[0].lacks:
-            ready = self._writes.popleft().ready
-            self.core.persisted(ready.last_index, ready.last_term, ready.number)
-            for message in ready.after_persist:
-                self._around.send(message)
+    def _promise(self, ready: Ready) -> None:
+        """This Ready is durable: what it promises may be said. A missing blob withholds no vote."""
+        self._durable = ready
+        for message in ready.after_persist:
+            self._around.send(message)
+
+    def _acknowledge(self) -> None:
+        """Tell the core how far the log is durable and founded."""
+        ready = self._durable
+        index, term = ready.last_index, ready.last_term
+        if self._unfounded and self._unfounded[0].index <= index:
+            index = self._unfounded[0].index - 1
+            term = self._log.term(index)
+        self.core.persisted(index, term, ready.number)
 
     def _apply(self, entry: Entry) -> None:
         if entry.kind is not EntryKind.COMMAND:

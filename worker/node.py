@@ -142,7 +142,7 @@ class Node(Owner):
 
     def _make_driver(self) -> Driver:
         first = Membership(frozenset(self.settings.peers))
-        founded, lacks = first_unfounded(self._log, self.missing)
+        founded, unfounded = first_unfounded(self._log, self.missing)
         core = Raft(
             Config(self.settings.id),
             self._log.hard_state,
@@ -152,7 +152,7 @@ class Node(Owner):
             self.loop.now,
             stable_index=founded,
         )
-        return Driver(core, self._log, self.registry, self, lacks)
+        return Driver(core, self._log, self.registry, self, unfounded)
 
     # --- its life
 
