@@ -130,6 +130,8 @@ languageButton.textContent = t("language");
 languageButton.setAttribute("aria-label", t("language.label"));
 languageButton.addEventListener("click", () => setLanguage(language === "es" ? "en" : "es"));
 addEventListener("hashchange", showPage);
+// A row that was drawn attention to is an ordinary one from then on: moved later, it must not flash again.
+addEventListener("animationend", (event) => event.target.classList.remove("fresh"));
 addEventListener("error", (event) => event.error && showFault(event.error));
 startDrops({ label: () => t("files.release"), files: share, handles: shareHandles });
 startKeys();

@@ -83,7 +83,10 @@ export function mountTry(root, wanted) {
   });
 
   drawAnswer(root, null);
-  const end = models.watch(() => drawModels(root, wanted));
+  const end = models.watch(() => {
+    drawModels(root, wanted);
+    if (asker.idle) drawAnswer(root, null);
+  });
   return () => {
     end();
     asker.forget();
@@ -101,6 +104,11 @@ class Asker {
   constructor(model, tell) {
     this.#model = model;
     this.#tell = tell;
+  }
+
+  // Nothing was asked, so there is no answer to keep.
+  get idle() {
+    return this.#picture === null;
   }
 
   ask(picture) {
@@ -164,7 +172,10 @@ function drawAnswer(root, result) {
     return;
   }
   if (!output) {
-    render(find("verdict"), html`<p class="note waiting">${t("try.waiting")}</p>`);
+    const none = models.value?.models && !models.value.models.some((row) => row.status === "done");
+    render(find("verdict"), none
+      ? html`<p class="waiting"><span class="note">${t("try.nomodel")}</span> <a class="button" href="#/train">${icons.train}${t("page.train")}</a></p>`
+      : html`<p class="note waiting">${t("try.waiting")}</p>`);
     drawBars(find("bars"), {});
     render(find("receipt"), html``);
     return;

@@ -42,7 +42,8 @@ function draw(card, sum) {
 function summary(sum, active) {
   const said = [];
   if (active) {
-    said.push(t("queue.busy", { left: count(active), done: size(sum.done_bytes), all: size(sum.bytes), rate: size(sum.rate) }));
+    said.push(t("queue.busy", { left: count(active), done: size(sum.done_bytes), all: size(sum.bytes) }));
+    if (sum.rate > 0) said.push(t("queue.rate", { rate: size(sum.rate) }));
     const left_s = (sum.bytes - sum.done_bytes) / sum.rate;
     if (sum.rate > 0 && left_s > 1.5) said.push(t("queue.time", { time: duration(Math.round(left_s)) }));
   } else if (sum.done) said.push(t("queue.idle", { done: count(sum.done) }));
