@@ -1,7 +1,8 @@
 """The families of failure that cross a socket, and how each is written on the wire.
 
 A FAILURE frame carries ``code``, ``reason`` and ``advice`` (what a person can do), and for ``not_leader`` the
-address of the leader if the worker knows it. `failure_fields` and `from_failure` are each other's inverse.
+address of the leader if the worker knows it. `failure_fields` and `from_failure` are each other's inverse, for texts of
+sane length.
 Our own bugs are none of these: they are assertions, and end the process.
 """
 
@@ -112,14 +113,28 @@ FAMILIES: Mapping[str, type[MinkaError]] = {
 }
 
 
+SENTENCE_CHARACTERS = 2_000
+TRACEBACK_CHARACTERS = 20_000
+"""What of a reason or advice, and of a traceback (its end), is told: an error must always fit a frame."""
+
+
 def failure_fields(error: MinkaError) -> dict[str, Any]:
     """The header fields of the FAILURE frame that tells of `error`."""
-    fields: dict[str, Any] = {"code": error.code, "reason": error.reason, "advice": error.advice}
+    fields: dict[str, Any] = {
+        "code": error.code,
+        "reason": _writable(error.reason[:SENTENCE_CHARACTERS]),
+        "advice": _writable(error.advice[:SENTENCE_CHARACTERS]),
+    }
     if isinstance(error, NotLeader):
         fields["leader"] = error.leader
     if isinstance(error, TaskFailed):
-        fields["traceback"] = error.traceback
+        fields["traceback"] = _writable(error.traceback[-TRACEBACK_CHARACTERS:])
     return fields
+
+
+def _writable(text: str) -> str:
+    """Without lone surrogates, which file names of foreign systems may hold and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def from_failure(fields: Mapping[str, Any]) -> MinkaError:

@@ -4,6 +4,7 @@ The one place in the node where `OSError` of a peer or client connection is met:
 wait on it fail with `Unreachable`.
 """
 
+import os
 import selectors
 import socket
 from collections import deque
@@ -20,7 +21,7 @@ from shared.errors import (
     failure_fields,
     from_failure,
 )
-from shared.frames import Frame, FrameDecoder, FrameEncoder, FrameType
+from shared.frames import Frame, FrameDecoder, FrameEncoder, FrameType, ProtocolMisuse
 from shared.handshake import ClientHandshake, Introduction, ServerHandshake, refusal
 from worker.loop import Loop, Timer
 
@@ -29,9 +30,11 @@ SEND_LIMIT_BYTES = 256 * 1024 * 1024
 """A peer that lets this much pile up is cut off; a client is not read while it leaves `PAUSE_BYTES` unread."""
 PAUSE_BYTES = 8 * 1024 * 1024
 REQUESTS_LIMIT = 1_024
-"""Requests of one connection that may be unanswered before it is not read any more."""
+REQUESTS_LIMIT_BYTES = 32 * 1024 * 1024
+"""Requests of one connection, and bytes of a client's, that may be unanswered before it is not read any more."""
 HANDSHAKE_S = 5.0
 _JOIN_BYTES = 64 * 1024
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 Done = Callable[[dict[str, Any] | MinkaError, bytes], None]
 """What a call ends with: the answer's header and body, or the error and no bytes."""
@@ -74,7 +77,7 @@ class Connection:
         self._encoder, self._decoder = FrameEncoder(), FrameDecoder()
         self._out: deque[bytes | memoryview] = deque()
         self._out_bytes = 0
-        self._unanswered = 0
+        self._unanswered = self._unanswered_bytes = 0
         self._calls: dict[int, tuple[Done, Timer | None]] = {}
         self._next_call = 0
         self._events = 0
@@ -110,9 +113,14 @@ class Connection:
     ) -> "Connection":
         """Take an accepted socket; the other side must prove its role first."""
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = cls(loop, sock, owner, name)
         connection._server = handshake
+        try:
+            _set_options(sock)
+        except OSError as error:  # some systems refuse options for a peer that has gone already
+            reason = Unreachable(f"{name} has gone: {error.strerror or error}.")
+            loop.call_later(0.0, lambda: connection.close(reason))
+            return connection
         connection._watch()
         return connection
 
@@ -144,11 +152,16 @@ class Connection:
             None if timeout_s is None else self._loop.call_later(timeout_s, lambda: self._late(number, op))
         )
         self._calls[number] = (done, timer)
-        self.send(Frame(FrameType.REQUEST, {**fields, "id": number, "op": op}, body))
+        try:
+            self.send(Frame(FrameType.REQUEST, {**fields, "id": number, "op": op}, body))
+        except ProtocolMisuse as misuse:
+            too_large = Refused(f"{op!r} cannot be asked of {self.name}: {misuse}.")
+            self._loop.call_later(0.0, lambda: self._end_call(number, too_large))
 
-    def answered(self) -> None:
-        """One request of the other side has its answer queued."""
+    def answered(self, size_bytes: int) -> None:
+        """One request of the other side, which had a body of `size_bytes`, has its answer queued."""
         self._unanswered -= 1
+        self._unanswered_bytes -= size_bytes
         self._watch()
 
     def close(self, error: MinkaError) -> None:
@@ -175,9 +188,7 @@ class Connection:
             return
         waits = self._out and not self._flushing
         events = selectors.EVENT_WRITE if waits or self.state is State.CONNECTING else 0
-        if self._unanswered < REQUESTS_LIMIT and (
-            self.about.role != "client" or self._out_bytes < PAUSE_BYTES
-        ):
+        if self._unanswered < REQUESTS_LIMIT and not (self.about.role == "client" and self._is_behind()):
             events |= selectors.EVENT_READ
         if events == self._events:
             return
@@ -186,6 +197,10 @@ class Connection:
             self._loop.watch(self._socket, events, self._ready)
         else:
             self._loop.forget(self._socket)
+
+    def _is_behind(self) -> bool:
+        """Whether enough of this client waits, to be answered or to be taken, that no more is asked of it."""
+        return self._out_bytes >= PAUSE_BYTES or self._unanswered_bytes >= REQUESTS_LIMIT_BYTES
 
     def _ready(self, events: int) -> None:
         if self.state is State.CONNECTING:
@@ -200,9 +215,13 @@ class Connection:
         assert self._client is not None
         problem = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if problem:
-            self.close(Unreachable(f"{self.name} cannot be reached."))
+            self.close(Unreachable(f"{self.name} cannot be reached: {os.strerror(problem)}."))
             return
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            _set_options(self._socket)
+        except OSError as error:
+            self.close(Unreachable(f"The connection to {self.name} broke: {error.strerror or error}."))
+            return
         self.state = State.HANDSHAKE
         self.send(self._client.hello())
         self.flush()
@@ -281,6 +300,7 @@ class Connection:
             if type(frame.header.get("id")) is not int or type(frame.header.get("op")) is not str:
                 raise ProtocolViolation("A request needs an id and an op.")
             self._unanswered += 1
+            self._unanswered_bytes += len(frame.body)
         elif frame.type not in (FrameType.NOTICE, FrameType.RAFT):
             raise ProtocolViolation(f"A {frame.type.name} frame after the handshake.")
         self._owner.received(self, frame)
@@ -323,13 +343,27 @@ class Connection:
         self._out.appendleft(b"".join(pieces))
 
     def _late(self, number: int, op: str) -> None:
-        done, _ = self._calls.pop(number, (None, None))
+        self._end_call(number, TimedOut(f"{self.name} did not answer {op!r} in time."))
+
+    def _end_call(self, number: int, error: MinkaError) -> None:
+        done, timer = self._calls.pop(number, (None, None))
+        if timer is not None:
+            timer.cancel()
         if done is not None:
-            done(TimedOut(f"{self.name} did not answer {op!r} in time."), b"")
+            done(error, b"")
 
     def _handshake_late(self) -> None:
         self._deadline = None
         self.close(TimedOut(f"{self.name} did not finish the handshake in time."))
+
+
+def _set_options(sock: socket.socket) -> None:
+    """Small frames leave at once, and a machine that has vanished is found out within two minutes or so."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class Request:
@@ -355,13 +389,18 @@ class Request:
         return self._connection is not None and self._connection.state is State.OPEN
 
     def reply(self, fields: dict[str, Any], body: bytes = b"") -> None:
-        self._answer(Frame(FrameType.REPLY, {**fields, "id": self._id}, body))
+        """Answer; what does not fit a frame becomes a refusal."""
+        try:
+            self._answer(Frame(FrameType.REPLY, {**fields, "id": self._id}, body))
+        except ProtocolMisuse as misuse:
+            self.fail(Refused(f"The answer cannot be sent: {misuse}.", "Ask for less at a time."))
 
     def fail(self, error: MinkaError) -> None:
         self._answer(Frame(FrameType.FAILURE, {**failure_fields(error), "id": self._id}))
 
     def _answer(self, frame: Frame) -> None:
-        assert self._connection is not None, f"{self.op} was answered twice"
-        connection, self._connection = self._connection, None
+        connection = self._connection
+        assert connection is not None, f"{self.op} was answered twice"
         connection.send(frame)
-        connection.answered()
+        self._connection = None
+        connection.answered(len(self.body))
