@@ -6,6 +6,7 @@ from tests.raft.cluster import Cluster
 from tests.raft.lone import Lone
 from worker.raft import (
     Append,
+    AppendReply,
     Config,
     HardState,
     Heartbeat,
@@ -188,6 +189,17 @@ def test_6_2_a_leader_without_a_quorum_steps_down() -> None:
     assert leader.raft.status().role is Role.FOLLOWER
     with pytest.raises(NotLeader):
         leader.raft.propose([b"x"])
+
+
+def test_6_2_reads_without_answers_do_not_keep_a_leader_in_office() -> None:
+    leader = Lone().lead("b")
+    leader.step(AppendReply("a", "b", 1, 1))
+    for number in range(40):
+        leader.raft.read_index(number)
+        leader.wait(0.05)
+        if leader.raft.status().role is Role.FOLLOWER:
+            break
+    assert leader.raft.status().role is Role.FOLLOWER
 
 
 def test_learners_do_not_stand_and_do_not_count() -> None:

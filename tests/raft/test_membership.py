@@ -22,16 +22,16 @@ def members(voters: str, learners: str = "") -> Membership:
     return Membership(frozenset(voters), frozenset(learners))
 
 
-def settled_leader() -> Lone:
-    leader = Lone().lead("b")
+def settled_leader(**numbers: float) -> Lone:
+    leader = Lone(learners="de", **numbers).lead("b")
     leader.step(AppendReply("a", "b", 1, 1))
     return leader
 
 
 def test_4_1_a_change_counts_from_when_it_is_appended() -> None:
     leader = settled_leader()
-    leader.raft.propose_membership(members("abcd"))
-    assert leader.raft.status().membership == members("abcd")
+    leader.raft.propose_membership(members("abcd", "e"))
+    assert leader.raft.status().membership == members("abcd", "e")
     leader.step(AppendReply("a", "b", 1, 2))
     assert leader.raft.status().commit_index == 1, "two of four are no majority"
     leader.step(AppendReply("a", "d", 1, 2))
@@ -49,16 +49,33 @@ def test_4_1_a_change_that_is_cut_off_is_taken_back() -> None:
 
 def test_4_1_one_voter_at_a_time() -> None:
     leader = settled_leader()
-    for wrong in (members("abcde"), members("ade"), members("abc"), Membership(frozenset())):
+    wrong = [
+        members("abcde"),
+        members("ade"),
+        members("abc", "de"),
+        members("abc", "cde"),
+        Membership(frozenset()),
+    ]
+    for membership in wrong:
         with pytest.raises(Refused):
-            leader.raft.propose_membership(wrong)
-    with pytest.raises(Refused):
-        leader.raft.propose_membership(members("abc", "c"))
+            leader.raft.propose_membership(membership)
+
+
+def test_4_2_1_a_voter_joins_as_a_learner_and_is_promoted_when_it_has_caught_up() -> None:
+    leader = settled_leader(max_append_entries=10)
+    with pytest.raises(Refused, match="learner first"):
+        leader.raft.propose_membership(members("abcf", "de"))
+    leader.raft.propose([b"x"] * 20)
+    leader.step(AppendReply("a", "b", 1, 21))
+    with pytest.raises(Busy, match="21 entries behind"):
+        leader.raft.propose_membership(members("abcd", "e"))
+    leader.step(AppendReply("a", "d", 1, 11))
+    leader.raft.propose_membership(members("abcd", "e"))
 
 
 def test_4_1_one_change_at_a_time() -> None:
     leader = settled_leader()
-    leader.raft.propose_membership(members("abcd"))
+    leader.raft.propose_membership(members("abcd", "e"))
     with pytest.raises(Busy):
         leader.raft.propose_membership(members("abcde"))
     leader.step(AppendReply("a", "b", 1, 2), AppendReply("a", "c", 1, 2))

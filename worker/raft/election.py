@@ -166,4 +166,5 @@ def become_leader(state: State) -> None:
     state.term_start = next_index
     state.reads.leadership_won()
     replication.append_own(state, [(EntryKind.NOOP, b"")])
+    state.heartbeat_deadline = state.now + state.config.heartbeat_interval_s
     replication.broadcast_heartbeat(state)

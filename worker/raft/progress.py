@@ -127,6 +127,10 @@ class Progress:
         elif self.probe_sent:
             self.mark_round, self.mark_index = round, self.match + 1
 
+    def follows_probe(self, round: int) -> bool:
+        """Whether the heartbeat of `round` was sent after the probe: until then the probe's own answer is awaited."""
+        return not self.probe_sent or 0 < self.mark_round <= round
+
     def maybe_lost(self, round: int, received: int) -> bool:
         """Whether the answer to `round` shows that something sent before it did not arrive."""
         if not self.mark_round or round < self.mark_round:

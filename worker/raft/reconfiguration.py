@@ -33,7 +33,18 @@ def propose(state: State, membership: Membership) -> int:
         raise Refused(f"a cluster has 1 to {MAX_MEMBERS} members, and nobody is voter and learner at once")
     if membership == current:
         raise Refused("nothing would change")
+    for newcomer in membership.voters - current.voters:
+        _check_newcomer(state, newcomer)
     return replication.append_own(state, [(EntryKind.MEMBERSHIP, membership.encode())])[0]
+
+
+def _check_newcomer(state: State, newcomer: str) -> None:
+    """A voter that has to catch up first would hold up every commit: it does so as a learner (dissertation 4.2.1)."""
+    if newcomer not in state.configuration.current.learners:
+        raise Refused(f"{newcomer} has to join as a learner first")
+    behind = state.log.commit - state.progress[newcomer].match
+    if behind > state.config.max_append_entries:
+        raise Busy(f"{newcomer} is still {behind} entries behind")
 
 
 def maybe_leave(state: State) -> None:

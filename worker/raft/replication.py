@@ -75,7 +75,6 @@ def broadcast_heartbeat(state: State) -> None:
     state.round_sent[state.round] = state.now
     if len(state.round_sent) > MAX_ROUNDS_TIMED:
         del state.round_sent[next(iter(state.round_sent))]
-    state.heartbeat_deadline = state.now + state.config.heartbeat_interval_s
     for progress in state.progress.values():
         progress.mark(state.round)
         commit = min(progress.match, state.log.commit)
@@ -91,8 +90,9 @@ def tick_leader(state: State) -> None:
         return
     if state.now >= quorum_heard(state) + state.election_timeout_s():
         state.become_follower(state.term, None)
-    else:
-        broadcast_heartbeat(state)
+        return
+    state.heartbeat_deadline = state.now + state.config.heartbeat_interval_s
+    broadcast_heartbeat(state)
 
 
 def _of_quorum(state: State, own: float, of_peers: dict[str, float]) -> float:
@@ -173,7 +173,11 @@ def handle_heartbeat_reply(state: State, reply: HeartbeatReply) -> None:
     _acknowledged(state, progress, reply.durable)
     if progress.state is ProgressState.SNAPSHOT:
         snapshots.maybe_send_again(state, progress)
-    elif progress.state is ProgressState.PROBE and reply.received > known:
+    elif (
+        progress.state is ProgressState.PROBE
+        and reply.received > known
+        and progress.follows_probe(reply.round)
+    ):
         progress.become_replicate(reply.received + 1)
     elif progress.maybe_lost(reply.round, reply.received):
         lost_from = reply.received + 1 if progress.state is ProgressState.REPLICATE else progress.next
