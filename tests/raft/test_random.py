@@ -269,7 +269,7 @@ class Chaos:
         raise AssertionError(f"no convergence: {[server.raft for server in cluster.servers.values()]}")
 
 
-@pytest.mark.parametrize("first_seed", range(0, 200, RUNS_PER_TEST))
+@pytest.mark.parametrize("first_seed", range(0, 150, RUNS_PER_TEST))
 def test_invariants_hold_under_faults(first_seed: int) -> None:
     for seed in range(first_seed, first_seed + RUNS_PER_TEST):
         try:
