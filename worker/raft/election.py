@@ -65,6 +65,7 @@ def become_candidate(state: State, transfer: bool = False) -> None:
     state.term += 1
     state.voted_for = state.id
     state.verified = state.log.commit
+    state.acknowledged = -1
     state.incoming = None
     state.election_deadline = state.now + randomised(_candidate_wait_s(state), state.rng)
     state.votes = {}

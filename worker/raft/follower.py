@@ -8,7 +8,8 @@ from worker.raft.state import State
 def acknowledge(state: State) -> None:
     """Tell the leader how far the durable log is known to equal its own."""
     if state.leader is not None:
-        state.send(AppendReply(state.leader, state.id, state.term, _acknowledged(state)))
+        state.acknowledged = _acknowledged(state)
+        state.send(AppendReply(state.leader, state.id, state.term, state.acknowledged))
 
 
 def _acknowledged(state: State) -> int:
@@ -37,7 +38,8 @@ def handle_append(state: State, append: Append) -> None:
         state.configuration.appended(news)
     state.verified = max(state.verified, last)
     log.commit_to(min(append.commit, last))
-    if known == len(entries) or last <= log.durable:
+    is_news = bool(append.entries) or _acknowledged(state) > state.acknowledged
+    if is_news and (known == len(entries) or last <= log.durable):
         acknowledge(state)
 
 

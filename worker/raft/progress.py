@@ -127,9 +127,15 @@ class Progress:
         elif self.probe_sent:
             self.mark_round, self.mark_index = round, self.match + 1
 
-    def follows_probe(self, round: int) -> bool:
-        """Whether the heartbeat of `round` was sent after the probe: until then the probe's own answer is awaited."""
-        return not self.probe_sent or 0 < self.mark_round <= round
+    def may_replicate(self, round: int, received: int, known: int) -> bool:
+        """Whether the answer to `round` shows the place of agreement that was probed for; `known` is the last match.
+
+        The probe's own answer is awaited, unless the heartbeat was sent after it.
+        """
+        answered = not self.probe_sent or 0 < self.mark_round <= round
+        return (
+            self.state is ProgressState.PROBE and answered and (received > known or received >= self.next - 1)
+        )
 
     def maybe_lost(self, round: int, received: int) -> bool:
         """Whether the answer to `round` shows that something sent before it did not arrive."""

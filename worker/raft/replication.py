@@ -173,11 +173,7 @@ def handle_heartbeat_reply(state: State, reply: HeartbeatReply) -> None:
     _acknowledged(state, progress, reply.durable)
     if progress.state is ProgressState.SNAPSHOT:
         snapshots.maybe_send_again(state, progress)
-    elif (
-        progress.state is ProgressState.PROBE
-        and reply.received > known
-        and progress.follows_probe(reply.round)
-    ):
+    elif progress.may_replicate(reply.round, reply.received, known):
         progress.become_replicate(reply.received + 1)
     elif progress.maybe_lost(reply.round, reply.received):
         lost_from = reply.received + 1 if progress.state is ProgressState.REPLICATE else progress.next

@@ -30,6 +30,7 @@ class State:
     """Figure 2's state, the clock and the deadlines. `leader` is the leader of `term`, once it is known."""
 
     __slots__ = (
+        "acknowledged",
         "config",
         "configuration",
         "crash_until",
@@ -97,6 +98,7 @@ class State:
         self.leader_lost = False
         self.heard_leader = now
         self.verified = log.commit
+        self.acknowledged = -1
         self.round_trip_s = 0.0
         self.incoming: Incoming | None = None
 
@@ -173,6 +175,7 @@ class State:
             self.term = term
             self.voted_for = None
             self.verified = self.log.commit
+            self.acknowledged = -1
         if self.role is Role.LEADER:
             self.progress.clear()
             self.proposed.clear()
