@@ -11,7 +11,7 @@ from shared.errors import Busy
 from shared.messages import PAGE_ROWS
 from worker.connections import Request
 from worker.loop import Loop, Timer
-from worker.registry.rows import ModelRow, RecordRow
+from worker.registry.rows import ModelRow, RecordRow, thinned
 from worker.storage.records import RecordFile
 from worker.training.job import Job
 
@@ -120,7 +120,7 @@ class ModelWatchers:
             if job is not None and job.live:
                 shown |= {"round": job.round, "images_per_second": job.live["images_per_second"]}
                 shown |= {"loss": job.live["loss"], "work": dict(job.work), "seconds": job.seconds}
-                shown["history"] = [*model.history, *job.fresh_history()]
+                shown["history"] = thinned([*model.history, *job.fresh_history()])
             request.reply({"model": shown})
 
         if seen is not None and wait_s > 0 and self.version(model) == seen:

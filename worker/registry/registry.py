@@ -16,7 +16,7 @@ from shared.errors import MinkaError, Refused
 from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
-from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow
+from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow, thinned
 from worker.registry.sessions import Answer, Sessions, as_failure
 
 
@@ -247,7 +247,7 @@ class Registry:
         if command.round <= model.round and model.state is not None:
             raise Refused(f"{model.id} is at round {model.round} already.")
         model.round, model.state, model.seconds = command.round, command.state, command.seconds
-        model.history.extend(command.history)
+        model.history = thinned([*model.history, *command.history])
         self._learn_accuracy(model)
         self._changed(model)
         return {"model": model.id}
@@ -255,7 +255,7 @@ class Registry:
     def _finish_model(self, index: int, command: commands.FinishModel, client: str) -> dict[str, Any]:
         model = self._unfinished(command.model)
         self._expect_parent(model, command.parent)
-        model.history.extend(command.history)
+        model.history = thinned([*model.history, *command.history])
         model.status, model.weights, model.state = "done", command.weights, None
         model.round = model.rounds
         model.seconds, model.images_per_second = command.seconds, command.images_per_second

@@ -6,6 +6,14 @@ from typing import Any
 from worker.registry.commands import Blob
 
 UNFINISHED = ("queued", "training")
+HISTORY_ROWS = 2_000
+"""Rounds of one model that are remembered one by one."""
+
+
+def thinned(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most `HISTORY_ROWS` of these rows, as evenly spread as can be; the last stays."""
+    step = -(-len(history) // HISTORY_ROWS)
+    return history[::-step][::-1] if step > 1 else history
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ class ModelRow:
             "round": self.round,
             "seconds": self.seconds,
             "images_per_second": self.images_per_second,
-            "history": list(self.history),
+            "history": thinned(self.history),
             "spec": self.spec,
             "sources": {role: row.public() for role, row in self.sources.items()},
             "dataset": self.facts,

@@ -7,9 +7,11 @@ has them given again to an idle place, and the first answer wins: answers are eq
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.errors import MinkaError, Refused, TaskFailed
+from shared import fields
+from shared.errors import MinkaError, ProtocolViolation, Refused, TaskFailed
 from worker.connections import Done
 from worker.loop import Loop
 from worker.registry.rows import UNFINISHED, ModelRow
@@ -21,9 +23,22 @@ LATE_TIMES = 3.0
 COPIES_LIMIT = 2
 LOOK_S = 0.25
 RESUME_S = 1.0
+REST_S = 0.5
+"""A worker that could not take or answer a shard is given none for so long."""
+REFUSALS_LIMIT = 3
+"""A shard that was refused so often ends its job with the reason."""
 
 STATE_NEEDED = "state_needed"
 """In the reason of a worker that was given a shard without the state, and has not got it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardAnswer:
+    """What a worker says of a shard that it has computed; the new state is the body."""
+
+    loss: float
+    seconds: float
+    examples: int
 
 
 class Workshop(Cluster, Protocol):
@@ -47,6 +62,8 @@ class Coordinator:
         self._busy: dict[str, int] = {}
         self._sent: dict[str, deque[str]] = {}
         """Worker id -> digests of the states that it was sent last."""
+        self._resting: dict[str, float] = {}
+        """Worker id -> until when it is given nothing."""
         self._turn = 0
         self._took_s: dict[str, float] = {}
         self._look()
@@ -74,6 +91,7 @@ class Coordinator:
             return
         job = self.jobs.get(model.id)
         if model.status not in UNFINISHED:
+            self._took_s.pop(model.id, None)
             if job is not None:
                 job.stop()
                 del self.jobs[model.id]
@@ -108,8 +126,11 @@ class Coordinator:
 
     def _free_places(self) -> dict[str, int]:
         places = self._workshop.places()
+        self._resting = {worker: until for worker, until in self._resting.items() if until > self._loop.now}
         free = {worker: cores - self._busy.get(worker, 0) for worker, cores in places.items()}
-        return {worker: number for worker, number in free.items() if number > 0}
+        return {
+            worker: number for worker, number in free.items() if number > 0 and worker not in self._resting
+        }
 
     def _give(self, job: Job, shard: Shard, worker: str, *, whole: bool = False) -> None:
         began = self._loop.now
@@ -120,7 +141,7 @@ class Coordinator:
         state = b"" if state_digest in sent and not whole else job.state
         if state:
             sent.append(state_digest)
-        fields = {
+        order = {
             "term": job.term,
             "model": job.model.id,
             "spec": job.spec,
@@ -137,17 +158,26 @@ class Coordinator:
             if job.stopped or round_ != job.round:
                 return
             shard.running.pop(worker, None)
-            if not isinstance(answer, MinkaError):
-                self._took_s[job.model.id] = self._loop.now - began
-                job.computed(round_, number, ShardResult(body, float(answer["loss"]), worker))
-            elif isinstance(answer, Refused) and answer.reason == STATE_NEEDED:
+            if isinstance(answer, Refused) and answer.reason == STATE_NEEDED and not whole:
                 if number in job.open:
                     self._give(job, shard, worker, whole=True)
-            elif isinstance(answer, TaskFailed):
-                job.failed(answer)
-            # else: that worker is gone or busy; the shard waits for another place
+                return
+            result = _result(answer, body, worker, len(job.state))
+            if isinstance(result, ShardResult):
+                self._took_s[job.model.id] = self._loop.now - began
+                job.computed(round_, number, result)
+            else:
+                self._not_computed(job, shard, worker, result)
 
-        self._workshop.give(worker, fields, state, done)
+        self._workshop.give(worker, order, state, done)
+
+    def _not_computed(self, job: Job, shard: Shard, worker: str, error: MinkaError) -> None:
+        """The shard waits for another place, unless it is the shard that is to blame."""
+        self._resting[worker] = self._loop.now + REST_S
+        if isinstance(error, (Refused, ProtocolViolation)):
+            shard.refusals += 1
+        if isinstance(error, TaskFailed) or shard.refusals >= REFUSALS_LIMIT:
+            job.failed(error)
 
     # --- late shards, and jobs that lost their footing
 
@@ -159,16 +189,33 @@ class Coordinator:
             if job.stopped:
                 del self.jobs[model]
                 self._loop.call_later(RESUME_S, lambda row=job.model: self.changed(row))  # type: ignore[misc]
-        free = self._free_places()
-        for job in self.jobs.values():
+        places, free = self._workshop.places(), self._free_places()
+        for job in list(self.jobs.values()):
             patience_s = max(LATE_S, LATE_TIMES * self._took_s.get(job.model.id, 0.0))
-            for shard in job.open.values():
-                if not shard.running or len(shard.running) >= COPIES_LIMIT or not free:
+            for shard in list(job.open.values()):
+                at_work = [since for name, since in shard.running.items() if name in places]
+                if not shard.running or len(at_work) >= COPIES_LIMIT:
                     continue
                 idle = next((name for name in free if name not in shard.running), None)
-                if idle is not None and self._loop.now - min(shard.running.values()) > patience_s:
+                late = not at_work or self._loop.now - min(at_work) > patience_s
+                if idle is not None and late:
                     self._give(job, shard, idle)
                     free[idle] -= 1
                     if not free[idle]:
                         del free[idle]
         self.assign()
+
+
+def _result(
+    answer: dict[str, Any] | MinkaError, body: bytes, worker: str, state_bytes: int
+) -> ShardResult | MinkaError:
+    """What the job is told of an answer, which came from another machine; or what is wrong with it."""
+    if isinstance(answer, MinkaError):
+        return answer
+    try:
+        told = fields.decode(ShardAnswer, answer)
+    except ProtocolViolation as violation:
+        return violation
+    if len(body) != state_bytes:
+        return ProtocolViolation(f"{worker} answered a shard with {len(body)} bytes, not {state_bytes}.")
+    return ShardResult(body, told.loss, worker)

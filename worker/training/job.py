@@ -11,16 +11,22 @@ bits, by the next leader (DESIGN 6). The job only says what is to be done next; 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
-from shared.errors import MinkaError, Refused, SessionExpired, TaskFailed
+from shared.errors import MinkaError, Refused, TaskFailed, failure_fields
 from worker.connections import Done
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
-from worker.registry.rows import FileRow, ModelRow
+from worker.registry.rows import FileRow, ModelRow, thinned
 from worker.training import plan
 
 CHECKPOINT_S = 2.0
+FLOAT_BYTES = 4
+EVALUATIONS_LIMIT = 2
+"""Rounds that are evaluated at once; training does not run further ahead of what is known of it."""
+AVERAGE_BYTES = 8 * 1_048_576
+"""Of all shards' states in one task; larger ones are averaged piece by piece."""
 
 
 class Cluster(Protocol):
@@ -70,6 +76,16 @@ class Shard:
     number: int
     running: dict[str, float] = field(default_factory=dict)
     """Worker id -> when it was given to it."""
+    refusals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The state after a round that is to become a checkpoint; `seconds` is the training time up to it."""
+
+    round: int
+    state: bytes
+    seconds: float
 
 
 class Job:
@@ -94,7 +110,10 @@ class Job:
         self._dataset_path = ""
         self._results: dict[int, ShardResult] = {}
         self._rows: list[dict[str, Any]] = []
-        self._unevaluated = 0
+        self._evaluating: set[int] = set()
+        self._ahead: tuple[bytes, str] | None = None
+        """The state, and its digest, from which the next round begins once fewer rounds are being evaluated."""
+        self._due: Reached | None = None
         self._checkpointing = False
         self._parent = ""
         self._started = 0.0
@@ -139,7 +158,8 @@ class Job:
         self._cluster.file_path(row, found)
 
     def _prepare(self, paths: dict[str, dict[str, str]]) -> None:
-        target = self._cluster.scratch_path(f"{self.model.id}.dataset")
+        # Not the name that an earlier term used: its task may still be writing there.
+        target = self._cluster.scratch_path(f"{self.model.id}-{self.term}.dataset")
         roles = ("inputs", "outputs", "test_inputs", "test_outputs")
         fields = {role: paths.get(role) for role in roles} | {"target": target, "spec": self.spec}
 
@@ -165,7 +185,9 @@ class Job:
             assert isinstance(blob, Blob)
             time_ms = self._cluster.time_ms()
             ready = commands.DatasetReady(self.model.id, blob, spec, facts, rounds, time_ms)
-            self._cluster.propose(ready, lambda answer: self._find_dataset() if self._holds(answer) else None)
+            self._cluster.propose(
+                ready, lambda answer: self._find_dataset() if self._agreed(answer) else None
+            )
 
     # --- the starting point
 
@@ -228,18 +250,26 @@ class Job:
         self._fail(error)
 
     def _average(self) -> None:
+        """The mean of the shards' states, in shard order; each position by itself, so that pieces give the same bits."""
         results = [self._results[number] for number in sorted(self._results)]
-        loss = sum(result.loss for result in results) / len(results)
-        fields = {"spec": self.spec, "sizes": [len(result.state) for result in results]}
-        body = b"".join(result.state for result in results)
         self._results.clear()
+        loss = sum(result.loss for result in results) / len(results)
+        length = max(AVERAGE_BYTES // len(results) // FLOAT_BYTES, 1) * FLOAT_BYTES
+        starts = range(0, len(results[0].state), length)
+        pieces: dict[int, bytes] = {}
 
-        def averaged(answer: dict[str, Any] | MinkaError, state: bytes) -> None:
-            if self._holds(answer):
-                assert isinstance(answer, dict)
-                self._round_done(loss, state, answer["digest"])
+        def averaged(start: int, answer: dict[str, Any] | MinkaError, piece: bytes) -> None:
+            if not self._holds(answer):
+                return
+            pieces[start] = piece
+            if len(pieces) == len(starts):
+                state = b"".join(pieces[start] for start in starts)
+                self._round_done(loss, state, hashlib.sha256(state).hexdigest())
 
-        self._cluster.compute("average", fields, body, averaged)
+        for start in starts:
+            parts = [result.state[start : start + length] for result in results]
+            fields = {"spec": self.spec, "sizes": [len(part) for part in parts]}
+            self._cluster.compute("average", fields, b"".join(parts), partial(averaged, start))
 
     def _round_done(self, loss: float, state: bytes, digest: str) -> None:
         self.round += 1
@@ -253,7 +283,11 @@ class Job:
         }
         if self._evaluates_after(self.round):
             self._evaluate(row, state)
-        self._begin_round(state, digest)
+        self._plan_checkpoint(state)
+        if len(self._evaluating) < EVALUATIONS_LIMIT or self.round == self.rounds:
+            self._begin_round(state, digest)
+        else:
+            self._ahead = (state, digest)
         self._maybe_checkpoint()
 
     def _images_done(self) -> int:
@@ -270,15 +304,20 @@ class Job:
         return round_ == self.rounds or (round_ * steps) // per_epoch > ((round_ - 1) * steps) // per_epoch
 
     def _evaluate(self, row: dict[str, Any], state: bytes) -> None:
-        self._unevaluated += 1
+        self._evaluating.add(row["round"])
 
         def evaluated(answer: dict[str, Any] | MinkaError, _: bytes) -> None:
-            if self._holds(answer):
-                assert isinstance(answer, dict)
-                self._unevaluated -= 1
-                row["test_accuracy"] = self.live["test_accuracy"] = answer["test_accuracy"]
-                self._cluster.worked()
-                self._maybe_finish()
+            if not self._holds(answer):
+                return
+            assert isinstance(answer, dict)
+            self._evaluating.discard(row["round"])
+            row["test_accuracy"] = self.live["test_accuracy"] = answer["test_accuracy"]
+            self._cluster.worked()
+            if self._ahead is not None:
+                ahead, self._ahead = self._ahead, None
+                self._begin_round(*ahead)
+            self._maybe_checkpoint()
+            self._maybe_finish()
 
         fields = {"spec": self.spec, "dataset": self._dataset_path}
         self._cluster.compute("evaluate", fields, state, evaluated)
@@ -289,41 +328,45 @@ class Job:
 
     # --- what goes through the log
 
+    def _plan_checkpoint(self, state: bytes) -> None:
+        """Let this round become the next checkpoint, if it is time for one."""
+        if self.round == self.rounds:
+            self._due = None  # the finished weights are better
+        elif self._due is None and self._cluster.now() - self._checkpointed >= CHECKPOINT_S:
+            self._due = Reached(self.round, state, self.seconds)
+
     def _maybe_checkpoint(self) -> None:
-        if (
-            self._checkpointing
-            or self._unevaluated
-            or self.round == self.rounds
-            or self._cluster.now() - self._checkpointed < CHECKPOINT_S
-        ):
+        """Commit the round that is due, once all is known of it and of those before."""
+        due = self._due
+        if due is None or self._checkpointing or any(round_ <= due.round for round_ in self._evaluating):
             return
-        self._checkpointing = True
-        round_, rows, seconds = self.round, self._take_rows(), self.seconds
+        self._due, self._checkpointing = None, True
+        rows = self._rows_until(due.round)
 
         def kept(blob: Blob | MinkaError) -> None:
             if self._holds(blob):
                 assert isinstance(blob, Blob)
                 time_ms = self._cluster.time_ms()
                 checkpoint = commands.Checkpoint(
-                    self.model.id, round_, self._parent, blob, rows, seconds, time_ms
+                    self.model.id, due.round, self._parent, blob, rows, due.seconds, time_ms
                 )
                 self._cluster.propose(checkpoint, lambda answer: committed(answer, blob.digest))
 
         def committed(answer: dict[str, Any] | MinkaError, digest: str) -> None:
-            if self._holds(answer):
+            if self._agreed(answer):
                 self._parent = digest
+                self._rows = [row for row in self._rows if row["round"] > due.round]
                 self._checkpointing = False
                 self._checkpointed = self._cluster.now()
                 self._maybe_finish()
 
-        self._cluster.keep(self.state, kept)
+        self._cluster.keep(due.state, kept)
 
-    def _take_rows(self) -> tuple[dict[str, Any], ...]:
-        rows, self._rows = tuple(self._rows), []
-        return rows
+    def _rows_until(self, round_: int) -> tuple[dict[str, Any], ...]:
+        return tuple(thinned([row for row in self._rows if row["round"] <= round_]))
 
     def _maybe_finish(self) -> None:
-        if self.round < self.rounds or self._checkpointing or self._unevaluated or self._finishing:
+        if self.round < self.rounds or self._checkpointing or self._evaluating or self._finishing:
             return
         self._finishing = True
 
@@ -344,33 +387,47 @@ class Job:
             model=self.model.id,
             parent=self._parent,
             weights=blob,
-            history=self._take_rows(),
+            history=self._rows_until(self.rounds),
             seconds=seconds,
             images_per_second=self._images_done() / max(seconds, 1e-9),
             test_accuracy=self.live.get("test_accuracy"),
             lineage=lineage | {"dataset": self.dataset.digest, "seed": self.spec["seed"]},
             time_ms=self._cluster.time_ms(),
         )
-        self._cluster.propose(finish, self._finished)
 
-    def _finished(self, answer: dict[str, Any] | MinkaError) -> None:
-        self._holds(answer)  # the coordinator lets go of the job when the command is applied
+        def finished(answer: dict[str, Any] | MinkaError) -> None:
+            self._agreed(answer)  # the coordinator has let go of the job when the command was applied
+
+        self._cluster.propose(finish, finished)
 
     def _holds(self, answer: object) -> bool:
         """Whether the job still goes on after this answer; an error ends it, as what the error means asks for."""
         if self.stopped:
             return False
-        if isinstance(answer, (TaskFailed, Refused)) and not isinstance(answer, SessionExpired):
+        if isinstance(answer, (TaskFailed, Refused)):
             self._fail(answer)
         elif isinstance(answer, MinkaError):
-            self.stop()
-            self._cluster.worked()  # too few workers, or another leader: it is taken up again from the log
+            self._pause()
         return not isinstance(answer, MinkaError)
+
+    def _agreed(self, answer: object) -> bool:
+        """Whether the log has taken a command of this job, which still goes on."""
+        if not self.stopped and isinstance(answer, MinkaError):
+            self._pause()
+        return not self.stopped
+
+    def _pause(self) -> None:
+        """Too few workers, another leader, or one that was first: the job is taken up again from the log."""
+        self.stop()
+        self._cluster.worked()
 
     def _fail(self, error: MinkaError) -> None:
         if self.stopped:
             return
         self.stop()
-        where = error.traceback if isinstance(error, TaskFailed) else ""
-        command = commands.FailModel(self.model.id, str(error), where, self._cluster.time_ms())
+        told = failure_fields(error)
+        reason = f"{told['reason']} {told['advice']}".strip()
+        command = commands.FailModel(
+            self.model.id, reason, told.get("traceback", ""), self._cluster.time_ms()
+        )
         self._cluster.propose(command, lambda answer: None)

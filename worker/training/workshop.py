@@ -1,16 +1,19 @@
 """What the jobs that this worker leads can do: compute, find bytes, keep bytes, and give shards to every worker."""
 
+import contextlib
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import MinkaError, Refused, Unreachable
+from shared.errors import MinkaError, Unreachable
 from shared.messages import CHUNK_BYTES, INLINE_BYTES
 from worker.connections import Done
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import FileRow
 from worker.training.desk import Desk
 from worker.training.pool import TrainerPool
+from worker.transfers import as_refusal
 
 if TYPE_CHECKING:
     from worker.node import Node
@@ -29,6 +32,9 @@ class Workshop:
         self._pool = pool
         self._scratch = scratch
         scratch.mkdir(exist_ok=True)
+        for left in scratch.iterdir():
+            with contextlib.suppress(OSError):  # Windows: a process of an earlier run still reads it
+                left.unlink()
 
     def now(self) -> float:
         return self._node.loop.now
@@ -58,13 +64,19 @@ class Workshop:
 
     def give(self, worker: str, fields: dict[str, Any], state: bytes, done: Done) -> None:
         if worker == self._node.settings.id:
-            self.desk.compute(fields, state, done)
+            try:
+                self.desk.compute(fields, state, done)
+            except MinkaError as refusal:
+                self._later(done, refusal)
             return
         connection = self._node.links.bulk(worker)
         if connection is None:
-            self._node.loop.call_later(0.0, lambda: done(Unreachable(f"{worker} is gone."), b""))
+            self._later(done, Unreachable(f"{worker} is gone."))
         else:
             connection.call("shard", fields, state, done)
+
+    def _later(self, done: Done, error: MinkaError) -> None:
+        self._node.loop.call_later(0.0, lambda: done(error, b""))
 
     # --- bytes
 
@@ -72,12 +84,24 @@ class Workshop:
         if row.size_bytes > INLINE_BYTES:
             self.blob_path(Blob(row.digest, row.size_bytes), found)
             return
-        data, path = self._node.small_bytes(row.id), self._scratch / row.digest
+        path = self._scratch / row.digest
+        try:
+            data = self._node.small_bytes(row.id)
+        except MinkaError as error:
+            found(error)
+            return
 
-        def finished(_: int, error: BaseException | None) -> None:
-            found(str(path) if error is None else _refusal("A file could not be laid out", error))
+        def lay_out() -> None:
+            if path.exists():
+                return
+            part = path.with_name(f"{row.digest}-{secrets.token_hex(4)}")
+            part.write_bytes(data)
+            part.replace(path)  # whoever reads it finds the whole
 
-        self._node.transfers.run(lambda: path.write_bytes(data), finished)
+        def finished(_: None, error: BaseException | None) -> None:
+            found(str(path) if error is None else as_refusal(error))
+
+        self._node.transfers.run(lay_out, finished)
 
     def scratch_path(self, name: str) -> str:
         return str(self._scratch / name)
@@ -92,7 +116,7 @@ class Workshop:
             return b"".join(self._node.store.read(blob.digest, at, CHUNK_BYTES) for at in offsets)
 
         def finished(data: bytes, error: BaseException | None) -> None:
-            found(data if error is None else _refusal("A checkpoint could not be read", error))
+            found(data if error is None else as_refusal(error))
 
         def held(error: MinkaError | None) -> None:
             if error is None:
@@ -111,13 +135,9 @@ class Workshop:
     def _keep(self, store: Callable[[], str], kept: Kept) -> None:
         def stored(digest: str, error: BaseException | None) -> None:
             if error is not None:
-                kept(_refusal("A result could not be stored", error))
+                kept(as_refusal(error))
                 return
             blob = Blob(digest, self._node.store.size(digest))
             self._node.exchange.replicate(blob, lambda failure: kept(blob if failure is None else failure))
 
         self._node.transfers.run(store, stored)
-
-
-def _refusal(what: str, error: BaseException) -> MinkaError:
-    return error if isinstance(error, MinkaError) else Refused(f"{what}: {error}")
