@@ -107,6 +107,20 @@ def test_4_2_2_a_leader_that_removes_itself_is_not_counted_and_leaves_when_it_is
     assert leader.raft.status().commit_index == 2
 
 
+def test_a_leader_that_leaves_takes_nothing_more_so_that_it_sees_all_of_its_log_committed() -> None:
+    leader = settled_leader()
+    leader.raft.propose([b"x"])
+    leader.raft.propose_membership(members("bc", "de"))
+    with pytest.raises(Busy, match="leaving"):
+        leader.raft.propose([b"y"])
+    with pytest.raises(Busy):
+        leader.raft.propose_membership(members("b", "de"))
+    leader.pump()
+    leader.step(AppendReply("a", "b", 1, 3), AppendReply("a", "c", 1, 3))
+    status = leader.raft.status()
+    assert (status.role, status.commit_index, status.last_index) == (Role.FOLLOWER, 3, 3)
+
+
 def test_4_2_2_a_removed_server_may_lead_until_its_removal_is_committed() -> None:
     """Its log may be the only one that the rest can commit from."""
     cluster = Cluster("ab")

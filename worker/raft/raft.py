@@ -159,8 +159,7 @@ class Raft:
         state = self._state
         if state.role is not Role.LEADER:
             raise NotLeader(state.leader)
-        if state.transfer_target is not None:
-            raise Busy(f"leadership is being handed to {state.transfer_target}")
+        transfer.check_staying(state)
         size_bytes = sum([len(command) for command in data])
         if state.proposed_bytes and state.proposed_bytes + size_bytes > state.config.max_uncommitted_bytes:
             raise Busy(f"{state.proposed_bytes} bytes are waiting to be committed")

@@ -1,6 +1,6 @@
 """Membership change, one voter at a time (6; dissertation 4.1, 4.3)."""
 
-from worker.raft import replication
+from worker.raft import replication, transfer
 from worker.raft.entries import MAX_MEMBERS, EntryKind, Membership
 from worker.raft.errors import Busy, NotLeader, Refused
 from worker.raft.messages import TimeoutNow
@@ -20,8 +20,7 @@ def propose(state: State, membership: Membership) -> int:
         raise Busy("this leader is new: it has not yet committed an entry of its own term")
     if state.configuration.last_index > state.log.commit:
         raise Busy("the membership change before this one is not yet committed")
-    if state.transfer_target is not None:
-        raise Busy(f"leadership is being handed to {state.transfer_target}")
+    transfer.check_staying(state)
     current = state.configuration.current
     if len(membership.voters ^ current.voters) > 1:
         raise Refused("voters can be added or removed one at a time only")

@@ -1,6 +1,6 @@
 """Leadership transfer: bring a follower up to date, then let it stand at once (dissertation 3.10)."""
 
-from worker.raft.errors import NotLeader, Refused
+from worker.raft.errors import Busy, NotLeader, Refused
 from worker.raft.messages import TimeoutNow
 from worker.raft.progress import Progress
 from worker.raft.ready import Role
@@ -19,6 +19,14 @@ def begin(state: State, target: str) -> None:
     state.transfer_target = target
     state.transfer_deadline = state.now + state.election_timeout_s()
     maybe_hand_over(state, state.progress[target])
+
+
+def check_staying(state: State) -> None:
+    """Raises `Busy` while leadership is on its way to another: what is proposed now would only delay that."""
+    if state.transfer_target is not None:
+        raise Busy(f"leadership is being handed to {state.transfer_target}")
+    if not state.is_voter():
+        raise Busy(f"{state.id} is leaving the cluster")
 
 
 def maybe_hand_over(state: State, progress: Progress) -> None:
