@@ -8,6 +8,7 @@ default, a wrong type, a negative or huge integer, or a text that is too long is
 
 import dataclasses
 import functools
+import sys
 import types
 import typing
 from collections.abc import Callable, Hashable, Mapping
@@ -19,6 +20,8 @@ TEXT_LIMIT = 65_536
 """Characters in any one text field."""
 
 INTEGER_LIMIT = 2**63 - 1
+
+NUMBER_LIMIT = sys.float_info.max
 
 _ATOMS = frozenset((str, int, float, bool, dict, type(None)))
 
@@ -121,8 +124,8 @@ def _integer(value: Any, name: str) -> int:
 
 
 def _number(value: Any, name: str) -> float:
-    if type(value) not in (int, float):
-        raise ProtocolViolation(f"{name!r} must be a number.")
+    if type(value) not in (int, float) or not -NUMBER_LIMIT <= value <= NUMBER_LIMIT:
+        raise ProtocolViolation(f"{name!r} must be a number, and a finite one.")
     return float(value)
 
 

@@ -101,6 +101,34 @@ class Records:
     wait_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class AddMember:
+    """Take in `worker`, which runs at `address` ("host:port") with an empty disk.
+
+    -> {"members": [{"id", "address", "voter"}], "leader"}, once it holds everything and votes.
+    """
+
+    op: ClassVar[str] = "member_add"
+    worker: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember:
+    """-> as `AddMember`, once the cluster goes on without `worker`."""
+
+    op: ClassVar[str] = "member_remove"
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLeader:
+    """-> as `AddMember`, once `worker` leads."""
+
+    op: ClassVar[str] = "leader_transfer"
+    worker: str
+
+
 # --- files
 
 
@@ -254,14 +282,16 @@ class Predict:
 
 
 Operation = (
-    Status | OpenSession | Records | BeginUpload | UploadChunk | FinishUpload | Put | Remove | Files | FindFile | Read
+    Status | OpenSession | Records | AddMember | RemoveMember | TransferLeader | BeginUpload | UploadChunk
+    | FinishUpload | Put | Remove | Files | FindFile | Read
     | Verify | Train | Models | ShowModel | Cancel | Predict
 )  # fmt: skip
 
 OPERATIONS: dict[str, type[Any]] = {
     operation.op: operation
     for operation in (
-        Status, OpenSession, Records, BeginUpload, UploadChunk, FinishUpload, Put, Remove, Files, FindFile, Read,
+        Status, OpenSession, Records, AddMember, RemoveMember, TransferLeader, BeginUpload, UploadChunk, FinishUpload,
+        Put, Remove, Files, FindFile, Read,
         Verify, Train, Models, ShowModel, Cancel, Predict,
     )
 }  # fmt: skip

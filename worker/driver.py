@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.errors import Busy, MinkaError, NotLeader, Refused, from_failure
+from shared.errors import Busy, MinkaError, NotLeader, ProtocolViolation, Refused, from_failure
 from worker.raft import errors as raft_errors
 from worker.raft.entries import Entry, EntryKind, HardState
 from worker.raft.messages import Message
@@ -176,7 +176,11 @@ class Driver:
         if not self.leads:
             answered(self.not_leader())
             return
-        data = commands.encode(command, body)
+        try:
+            data = commands.encode(command, body)
+        except ProtocolViolation as violation:
+            answered(Refused(f"This cannot be written into the log: {violation.reason}"))
+            return
         if len(data) > ENTRY_LIMIT_BYTES:
             answered(Refused(f"A command of {len(data)} bytes is too large.", "Ask for less at a time."))
         elif self._proposals_bytes + len(data) > PROPOSALS_LIMIT_BYTES:

@@ -88,7 +88,7 @@ class Node(Owner):
         self._reserve = Reserve(disk, settings.data)
         self._reserve.restore()
         self.store = BlobStore(disk, settings.data / "blobs")
-        self.records = Records(self.loop, RecordFile(disk, settings.data / "records"))
+        self.records = Records(self.loop, RecordFile(disk, settings.data / "records"), self.log)
         if self._log.torn_bytes:
             self.log(f"cut {self._log.torn_bytes} bytes of an unfinished write off the log")
 
@@ -331,9 +331,7 @@ class Node(Owner):
 
     def _member_changed(self, id: str) -> None:
         row = self.registry.members.get(id)
-        if row is None:
-            self.links.drop(id)
-        else:
+        if row is not None:
             self.links.add(id, read_address(row.address))
 
     def led(self, leadership: Leadership) -> None:
@@ -421,6 +419,7 @@ class Node(Owner):
             incarnation=self._identity.incarnation,
             voters=tuple(sorted(status.membership.voters)),
             learners=tuple(sorted(status.membership.learners)),
+            founders={} if self.formation is None else self.formation.founders,
             disks={id: row.incarnation for id, row in sorted(self.registry.members.items())},
         )
 

@@ -8,7 +8,7 @@ to calls come back on it).
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from shared.errors import MinkaError
+from shared.errors import MinkaError, Unreachable
 from shared.frames import Frame, FrameType
 from shared.handshake import Introduction
 from worker.connections import Connection, Owner, State
@@ -20,6 +20,18 @@ from worker.settings import Address, write_address
 REDIAL_S = 0.1
 REDIAL_LIMIT_S = 1.0
 STALE_S = 2.0
+ROW_FIELDS = (
+    "monitor",
+    "role",
+    "term",
+    "commit_index",
+    "applied_index",
+    "state_digest",
+    "files",
+    "models",
+    "cores",
+    "leader",
+)
 CHANNELS = ("raft", "bulk")
 
 
@@ -91,10 +103,20 @@ class PeerLinks:
         self._refusals: dict[str, str] = {}
 
     def add(self, peer: str, address: Address) -> None:
-        """Begin to keep up the links to a member."""
+        """Keep up the links to a member from now on, at this address."""
+        if self.addresses.get(peer) == address:
+            return
+        self.drop(peer)
         self.addresses[peer] = address
         if peer != self.id:
             self._links[peer] = {channel: _Link(self, peer, address, channel) for channel in CHANNELS}
+
+    def drop(self, peer: str) -> None:
+        """Forget a member."""
+        self.addresses.pop(peer, None)
+        self.rows.pop(peer, None)
+        for link in self._links.pop(peer, {}).values():
+            link.close(Unreachable(f"{peer} is no member any more."))
 
     def close(self, error: MinkaError) -> None:
         for channels in self._links.values():
@@ -136,23 +158,9 @@ class PeerLinks:
 
     def known_rows(self) -> list[dict[str, Any]]:
         """The row of every peer as this worker last heard it, in order of id."""
-        unknown: dict[str, Any] = dict.fromkeys(
-            (
-                "monitor",
-                "role",
-                "term",
-                "commit_index",
-                "applied_index",
-                "state_digest",
-                "files",
-                "models",
-                "cores",
-            )
-        )
         return [
-            unknown
-            | {"id": peer, "address": write_address(self.addresses[peer])}
-            | self.rows.get(peer, {})
+            {"id": peer, "address": write_address(self.addresses[peer])}
+            | {name: self.rows.get(peer, {}).get(name) for name in ROW_FIELDS}
             | {"reachable": self.reachable(peer)}
             for peer in sorted(self._links)
         ]

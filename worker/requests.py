@@ -13,6 +13,7 @@ from shared import fields, messages
 from shared.errors import MinkaError, NotLeader, ProtocolViolation, Refused
 from shared.messages import CHUNK_BYTES, INLINE_BYTES, PAGE_ROWS
 from worker.connections import Request
+from worker.pages import page_of
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import FileRow
@@ -35,6 +36,9 @@ class Requests:
             messages.Status: self._status,
             messages.OpenSession: self._open_session,
             messages.Records: self._records,
+            messages.AddMember: self._add_member,
+            messages.RemoveMember: self._remove_member,
+            messages.TransferLeader: self._transfer_leader,
             messages.BeginUpload: self._begin_upload,
             messages.UploadChunk: self._upload_chunk,
             messages.FinishUpload: self._finish_upload,
@@ -115,6 +119,26 @@ class Requests:
 
         self._node.driver.read(readable)
 
+    def _add_member(self, request: Request, asked: messages.AddMember) -> None:
+        self._node.roster.add(asked.worker, asked.address, self._members_then(request))
+
+    def _remove_member(self, request: Request, asked: messages.RemoveMember) -> None:
+        self._node.roster.remove(asked.worker, self._members_then(request))
+
+    def _transfer_leader(self, request: Request, asked: messages.TransferLeader) -> None:
+        self._node.roster.transfer(asked.worker, self._members_then(request))
+
+    def _members_then(self, request: Request) -> Callable[[MinkaError | None], None]:
+        """Answers with the members once the roster is as asked for."""
+
+        def heard(error: MinkaError | None) -> None:
+            if error is None:
+                request.reply(self._node.roster.public())
+            else:
+                self._fail(request, error)
+
+        return heard
+
     # --- files
 
     def _begin_upload(self, request: Request, asked: messages.BeginUpload) -> None:
@@ -159,7 +183,8 @@ class Requests:
     def _files(self, request: Request, asked: messages.Files) -> None:
         def page() -> dict[str, Any]:
             rows = self._node.registry.files_after(asked.after, PAGE_ROWS + 1)
-            return {"files": [self._held(row) for row in rows[:PAGE_ROWS]], "more": len(rows) > PAGE_ROWS}
+            files, more = page_of(map(self._held, rows))
+            return {"files": files, "more": more}
 
         self._after_read(request, page)
 
@@ -183,7 +208,7 @@ class Requests:
             if error is not None:
                 self._fail(request, error)
             else:
-                Verification(self._node, asked.after, request.reply).start()
+                Verification(self._node, asked.after, request).start()
 
         self._node.driver.read(readable)
 
@@ -205,8 +230,8 @@ class Requests:
     def _models(self, request: Request, asked: messages.Models) -> None:
         def page() -> dict[str, Any]:
             rows = self._node.registry.models_after(asked.after, PAGE_ROWS + 1)
-            shown = [self._node.watchers.summary(row) for row in rows[:PAGE_ROWS]]
-            return {"models": shown, "more": len(rows) > PAGE_ROWS}
+            models, more = page_of(map(self._node.watchers.summary, rows))
+            return {"models": models, "more": more}
 
         self._after_read(request, page)
 

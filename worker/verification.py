@@ -5,19 +5,21 @@ and what the bytes on its disk are: "ok", "missing" or "corrupt".
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import MinkaError
+from shared.errors import MinkaError, ProtocolViolation
 from shared.messages import INLINE_BYTES, PAGE_ROWS
 from worker.connections import Request
-from worker.registry.registry import Registry
+from worker.pages import page_of
+from worker.registry.registry import Registry, file_number
 
 if TYPE_CHECKING:
     from worker.node import Node
 
 AUDIT_S = 600.0
 
+STATES = ("ok", "missing", "corrupt")
 Finding = list[str]
 """[digest by this worker's registry ("" if it has no such row), "ok" | "missing" | "corrupt"]"""
 Heard = Callable[[list[Finding] | MinkaError], None]
@@ -70,13 +72,14 @@ class Auditor:
 class Verification:
     """One page of `minka verify`, on the leader."""
 
-    def __init__(self, node: "Node", after: str, reply: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, node: "Node", after: str, request: Request) -> None:
         self._node = node
-        self._reply = reply
+        self._request = request
         self._index = node.registry.applied_index
         named = page_after(node.registry, after, PAGE_ROWS + 1)
         self._ids, self._more = named[:PAGE_ROWS], len(named) > PAGE_ROWS
         self._findings: dict[str, list[Finding]] = {}
+        self._failure: MinkaError | None = None
         self._waiting = set(node.links.addresses)
 
     def start(self) -> None:
@@ -91,7 +94,7 @@ class Verification:
         connection = self._node.links.bulk(worker)
 
         def came(answer: dict[str, Any] | MinkaError, _: bytes) -> None:
-            self._heard(worker, answer if isinstance(answer, MinkaError) else answer["findings"])
+            self._heard(worker, answer if isinstance(answer, MinkaError) else _findings(answer))
 
         if connection is None:
             self._node.loop.call_later(0.0, lambda: self._heard(worker, []))
@@ -99,15 +102,26 @@ class Verification:
             connection.call("audit", {"index": self._index, "ids": self._ids}, b"", came, AUDIT_S)
 
     def _heard(self, worker: str, findings: list[Finding] | MinkaError) -> None:
-        """A worker that could not be asked says nothing about its copies: it is left out."""
+        """Another worker that could not be asked says nothing about its copies: it is left out."""
         self._waiting.discard(worker)
-        if not isinstance(findings, MinkaError) and len(findings) == len(self._ids):
+        if isinstance(findings, MinkaError):
+            if worker == self._node.settings.id:
+                self._failure = findings
+        elif len(findings) == len(self._ids):
             self._findings[worker] = findings
         if not self._waiting:
             self._answer()
 
     def _answer(self) -> None:
-        files: list[dict[str, Any]] = []
+        if self._failure is not None:
+            self._request.fail(self._failure)
+            return
+        files, more = page_of(self._rows())
+        equal = all(state == "ok" for row in files for state in row["holders"].values())
+        after = str(files[-1]["id"]) if more else self._ids[-1] if self._more else ""
+        self._request.reply({"equal": equal, "files": files, "after": after})
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
         for position, id in enumerate(self._ids):
             digest, _ = digest_and_size(self._node.registry, id)
             if not digest:
@@ -117,10 +131,7 @@ class Verification:
                 worker: state if named in (digest, "") else "corrupt"
                 for worker, (named, state) in found.items()
             }
-            files.append({"id": public_id(id), "name": self._name(id), "digest": digest, "holders": holders})
-        equal = all(state == "ok" for row in files for state in row["holders"].values())
-        after = self._ids[-1] if self._more else ""
-        self._reply({"equal": equal, "files": files, "after": after})
+            yield {"id": public_id(id), "name": self._name(id), "digest": digest, "holders": holders}
 
     def _name(self, id: str) -> str:
         registry = self._node.registry
@@ -130,16 +141,17 @@ class Verification:
 def page_after(registry: Registry, after: str, limit: int) -> list[str]:
     """The ids of up to `limit` files, in order, and then finished models, behind the one named `after`."""
     ids: list[str] = []
-    if not after or after.isdigit():
-        ids = [str(row.id) for row in registry.files_after(int(after or 0), limit)]
-    models = registry.models_after(after, limit)
+    first = file_number(after or "0")
+    if first is not None:
+        ids = [str(row.id) for row in registry.files_after(first, limit)]
+    models = registry.models_after(after, len(registry.models))
     return (ids + [row.id for row in models if row.weights is not None])[:limit]
 
 
 def digest_and_size(registry: Registry, id: str) -> tuple[str, int]:
     """What this registry says that the bytes of a file or model are; ("", 0) if it has none of that id."""
-    if id.isdigit() and int(id) in registry.files:
-        row = registry.files[int(id)]
+    row = registry.files.get(file_number(id) or 0)
+    if row is not None:
         return row.digest, row.size_bytes
     model = registry.models.get(id)
     if model is None or model.weights is None:
@@ -150,3 +162,15 @@ def digest_and_size(registry: Registry, id: str) -> tuple[str, int]:
 def public_id(id: str) -> int | str:
     """Files are numbers, models are names."""
     return int(id) if id.isdigit() else id
+
+
+def _findings(answer: dict[str, Any]) -> list[Finding] | ProtocolViolation:
+    """What another worker has found, checked: it comes from a socket."""
+    findings = answer.get("findings")
+    if not isinstance(findings, list):
+        return ProtocolViolation("An audit's findings are no list.")
+    for finding in findings:
+        pair = isinstance(finding, list) and len(finding) == 2
+        if not pair or not isinstance(finding[0], str) or finding[1] not in STATES:
+            return ProtocolViolation("A finding of an audit cannot be read.")
+    return findings

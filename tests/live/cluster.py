@@ -52,9 +52,13 @@ class LiveCluster:
         (directory / "client.keys").write_text(json.dumps({"client": keys["client"]}))
 
     def __enter__(self) -> Self:
-        for id in self.ids:
-            self.start(id)
-        self.ready()
+        try:
+            for id in self.ids:
+                self.start(id)
+            self.ready()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from shared import fields
+from shared.errors import MinkaError, ProtocolViolation
 from shared.messages import INLINE_BYTES, Ticket
 
 VERSION = 1
@@ -26,8 +27,11 @@ NAMES_BLOBS = 0x01
 _PREFIX = struct.Struct(">BBI")
 
 
-class UnknownCommand(Exception):
-    """An entry written by a newer version: this worker must stop rather than guess."""
+class UnknownCommand(MinkaError):
+    """An entry that this version cannot read: this worker must stop rather than guess."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "Install the release of Minka that the other workers run.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,24 @@ class CancelModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Founder:
+    """One of the first workers, with the disk that it had when the cluster was founded."""
+
+    id: str
+    address: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first workers, all at once: only into an empty list."""
+
+    kind: ClassVar[str] = "found"
+    founders: tuple[Founder, ...]
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Enlist:
     """The worker `id` is reached at `address`, and has the disk `incarnation` ("" until it is known)."""
 
@@ -171,6 +193,7 @@ Command = (
     | FinishModel
     | FailModel
     | CancelModel
+    | Found
     | Enlist
     | Retire
 )
@@ -187,6 +210,7 @@ _KINDS: dict[str, type[Any]] = {
         FinishModel,
         FailModel,
         CancelModel,
+        Found,
         Enlist,
         Retire,
     )
@@ -209,22 +233,33 @@ def digest_of(data: bytes) -> str:
 
 
 def encode(command: Command, body: bytes = b"") -> bytes:
-    """The data of the log entry that carries `command`."""
+    """The data of the log entry that carries `command`.
+
+    Raises `ProtocolViolation` for one that `decode` would not read: in the log, it would stop every worker.
+    """
     header = {"kind": command.kind, **fields.encode(command)}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    fields.decode(type(command), header)
+    text = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     return _PREFIX.pack(VERSION, NAMES_BLOBS if blobs_of(command) else 0, len(text)) + text + body
 
 
 def decode(data: bytes) -> Command:
-    """The command of an entry; `UnknownCommand` if it is of a newer version."""
-    version, _, length = _PREFIX.unpack_from(data)
-    if version != VERSION:
-        raise UnknownCommand(f"The log holds a command of version {version}; this worker knows {VERSION}.")
-    header = json.loads(data[_PREFIX.size : _PREFIX.size + length])
-    kind = _KINDS.get(header["kind"])
-    if kind is None:
-        raise UnknownCommand(f"The log holds a command {header['kind']!r} that this worker does not know.")
-    command: Command = fields.decode(kind, header)
+    """The command of an entry; `UnknownCommand` if it cannot be read."""
+    try:
+        version, _, length = _PREFIX.unpack_from(data)
+        if version != VERSION:
+            raise UnknownCommand(
+                f"The log holds a command of version {version}; this worker knows {VERSION}."
+            )
+        header = json.loads(data[_PREFIX.size : _PREFIX.size + length])
+        kind = _KINDS.get(str(header["kind"]))
+        if kind is None:
+            raise UnknownCommand(
+                f"The log holds a command {header['kind']!r} that this worker does not know."
+            )
+        command: Command = fields.decode(kind, header)
+    except (struct.error, ValueError, LookupError, TypeError, RecursionError, ProtocolViolation) as error:
+        raise UnknownCommand(f"The log holds a command that cannot be read: {error}.") from error
     return command
 
 
@@ -236,4 +271,4 @@ def body_of(data: bytes) -> bytes:
 
 def named_blobs(data: bytes) -> tuple[Blob, ...]:
     """As `blobs_of`, from an entry's data; cheap for the many entries that name none."""
-    return blobs_of(decode(data)) if data[1] & NAMES_BLOBS else ()
+    return blobs_of(decode(data)) if data[1:2] != b"\0" else ()

@@ -8,8 +8,8 @@ import hashlib
 import itertools
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.errors import MinkaError, Refused
@@ -18,6 +18,13 @@ from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow, thinned
 from worker.registry.sessions import Answer, Sessions, as_failure
+
+DUMP_VERSION = 1
+
+
+ID_DIGITS = 19
+SUMMARY_CHARACTERS = 256
+"""Of a record's summary, and of its client's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,11 @@ class Outcome:
     answer: Answer
     changes: tuple[Change, ...] = ()
     record: RecordRow | None = None
+
+
+def file_number(text: str) -> int | None:
+    """The file id that this text writes in digits, if it does."""
+    return int(text) if len(text) <= ID_DIGITS and text.isascii() and text.isdigit() else None
 
 
 class Registry:
@@ -76,8 +88,9 @@ class Registry:
 
     def find_file(self, wanted: str) -> FileRow:
         """The file with this id, or the only one with this name; `Refused` tells which of the two fails."""
-        if wanted.isascii() and wanted.isdigit() and int(wanted) in self.files:
-            return self.files[int(wanted)]
+        number = file_number(wanted)
+        if number in self.files:
+            return self.files[number]
         named = self._names.get(wanted, set())
         if len(named) == 1:
             return self.files[next(iter(named))]
@@ -108,17 +121,73 @@ class Registry:
         """The index of an entry whose body has this digest, if a file of that content rides in the log."""
         return next(iter(self._small.get(digest, ())), None)
 
+    def live_files(self) -> Iterator[FileRow]:
+        """Every file whose bytes must be kept: those that are listed, and the sources of jobs still to be prepared."""
+        yield from self.files.values()
+        for model in self.models.values():
+            if model.status == "queued":
+                yield from model.sources.values()
+
     def live_blobs(self) -> Iterator[Blob]:
         """Every blob that some row names (with repeats)."""
-        for row in self.files.values():
+        for row in self.live_files():
             if row.size_bytes > INLINE_BYTES:
                 yield Blob(row.digest, row.size_bytes)
         for model in self.models.values():
             yield from model.blobs
-            if model.status == "queued":
-                for row in model.sources.values():
-                    if row.size_bytes > INLINE_BYTES:
-                        yield Blob(row.digest, row.size_bytes)
+
+    # --- snapshots
+
+    def dump(self) -> Iterator[list[Any]]:
+        """The whole state as rows for JSON, [kind, ...]: the same rows for the same state, each of moderate size."""
+        state = {
+            "version": DUMP_VERSION,
+            "index": self.applied_index,
+            "time_ms": self._time_ms,
+            "records": self.record_count,
+            "digest": self.state_digest,
+        }
+        yield ["state", state]
+        for member in self.members.values():
+            yield ["member", asdict(member)]
+        for file in self.files.values():
+            yield ["file", asdict(file)]
+        for model in self.models.values():
+            yield from model.dump()
+        yield from self.sessions.dump()
+
+    def load(self, rows: Iterable[list[Any]]) -> None:
+        """Take in rows of `dump`, in order, some at a time, into a registry that had nothing.
+
+        Raises ValueError for rows of a newer version; of anything else that `dump` has not made, some error.
+        """
+        for kind, *values in rows:
+            match kind:
+                case "state":
+                    self._load_state(values[0])
+                case "member":
+                    self.members[values[0]["id"]] = MemberRow(**values[0])
+                case "file":
+                    self._add_file(FileRow(**values[0]))
+                case "model":
+                    model = ModelRow.load(values[0])
+                    self.models[model.id] = model
+                case "history":
+                    self.models[values[0]].history.extend(values[1])
+                case "session" | "answers":
+                    self.sessions.load(kind, values)
+                case _:
+                    raise ValueError(f"a state has no rows of kind {kind!r}")
+
+    def replace(self, other: "Registry") -> None:
+        """Become what `other` is, which is not to be used any more."""
+        vars(self).update(vars(other))
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        if state["version"] != DUMP_VERSION:
+            raise ValueError(f"a state of version {state['version']}; this program knows {DUMP_VERSION}")
+        self.applied_index, self._time_ms = state["index"], state["time_ms"]
+        self.record_count, self._digest = state["records"], bytes.fromhex(state["digest"])
 
     # --- applying
 
@@ -170,6 +239,8 @@ class Registry:
                 model = self._unfinished(command.model)
                 model.status, model.error = "cancelled", f"Cancelled by {client}."
                 return self._ended(index, model, client, f"{model.id} cancelled")
+            case commands.Found():
+                return self._found(command)
             case commands.Enlist():
                 return self._enlist(index, command, client)
             case commands.Retire():
@@ -178,6 +249,15 @@ class Registry:
                 self._changes.append(Change("members", command.id, None))
                 self._note(index, client, "member", f"{command.id} left the cluster")
                 return {"member": command.id}
+
+    def _found(self, command: commands.Found) -> dict[str, Any]:
+        if self.members:
+            raise Refused("This cluster was founded before.")
+        for founder in command.founders:
+            row = MemberRow(founder.id, founder.address, founder.incarnation)
+            self.members[row.id] = row
+            self._changes.append(Change("members", row.id, row.public()))
+        return {"members": len(self.members)}
 
     def _enlist(self, index: int, command: commands.Enlist, client: str) -> dict[str, Any]:
         row = MemberRow(command.id, command.address, command.incarnation)
@@ -195,14 +275,17 @@ class Registry:
         row = FileRow(
             index, command.name[:NAME_CHARACTERS], command.size_bytes, command.digest, self._time_ms
         )
-        self.files[index] = row
-        self._order.append(index)
-        self._names.setdefault(row.name, set()).add(index)
-        if row.size_bytes <= INLINE_BYTES:
-            self._small.setdefault(row.digest, set()).add(index)
+        self._add_file(row)
         self._changes.append(Change("files", index, row.public()))
         self._note(index, client, "put", f"{row.name} ({row.size_bytes} bytes)")
         return {"file": row.public()}
+
+    def _add_file(self, row: FileRow) -> None:
+        self.files[row.id] = row
+        self._order.append(row.id)
+        self._names.setdefault(row.name, set()).add(row.id)
+        if row.size_bytes <= INLINE_BYTES:
+            self._small.setdefault(row.digest, set()).add(row.id)
 
     def _remove_file(self, index: int, command: commands.RemoveFile, client: str) -> dict[str, Any]:
         row = self.files.pop(command.file, None)
@@ -291,4 +374,5 @@ class Registry:
 
     def _note(self, index: int, client: str, kind: str, summary: str) -> None:
         self.record_count += 1
+        client, summary = client[:SUMMARY_CHARACTERS], summary[:SUMMARY_CHARACTERS]
         self._record = RecordRow(self.record_count, index, self._time_ms, client, kind, summary)

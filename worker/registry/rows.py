@@ -1,9 +1,13 @@
 """What the registry holds, as rows; their public form is what CONTRACT.md shows to clients and monitors."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from worker.registry.commands import Blob
+
+DUMPED_ROWS = 500
+"""Of a model's history, in one row of a dump."""
 
 UNFINISHED = ("queued", "training")
 HISTORY_ROWS = 2_000
@@ -72,6 +76,19 @@ class ModelRow:
     def blobs(self) -> tuple[Blob, ...]:
         """The blobs that this model keeps alive."""
         return tuple(blob for blob in (self.dataset, self.state, self.weights) if blob is not None)
+
+    def dump(self) -> Iterator[list[Any]]:
+        """This model as rows of `Registry.dump`."""
+        yield ["model", asdict(replace(self, history=[]))]
+        for start in range(0, len(self.history), DUMPED_ROWS):
+            yield ["history", self.id, self.history[start : start + DUMPED_ROWS]]
+
+    @classmethod
+    def load(cls, fields: dict[str, Any]) -> "ModelRow":
+        """The inverse, its history still to come."""
+        blobs = {name: fields[name] and Blob(**fields[name]) for name in ("dataset", "state", "weights")}
+        sources = {role: FileRow(**row) for role, row in fields["sources"].items()}
+        return cls(**fields | blobs | {"sources": sources})
 
     def summary(self) -> dict[str, Any]:
         """The row of `minka models`."""

@@ -5,6 +5,8 @@ says that it no longer waits for them. Sessions end by disuse or when there are 
 entries' own order and (never falling) time, so that every worker ends the same ones at the same index.
 """
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,8 @@ SESSIONS_LIMIT = 10_000
 ANSWERS_LIMIT = 1_024
 """Commands of one session that may be unanswered at once."""
 DISUSE_MS = 24 * 3600 * 1000
+ANSWERS_ROWS = 64
+"""In one row of a dump."""
 
 Answer = dict[str, Any]
 """{"answer": fields} or {"failure": fields}: what the client was, or will be, told."""
@@ -45,6 +49,22 @@ class Sessions:
                 break
             del self._open[oldest]
         self._open[index] = Session(client, time_ms)
+
+    def dump(self) -> Iterator[list[Any]]:
+        """All sessions as rows of `Registry.dump`, least recently used first."""
+        for number, session in self._open.items():
+            yield ["session", number, session.client, session.used_ms, session.waiting_from]
+            told = iter(session.answers.items())
+            while piece := list(itertools.islice(told, ANSWERS_ROWS)):
+                yield ["answers", number, piece]
+
+    def load(self, kind: str, values: list[Any]) -> None:
+        """Take in one such row."""
+        if kind == "session":
+            number, client, used_ms, waiting_from = values
+            self._open[number] = Session(client, used_ms, waiting_from)
+        else:
+            self._open[values[0]].answers.update((sequence, answer) for sequence, answer in values[1])
 
     def client(self, ticket: Ticket) -> str:
         """The name of the client that holds this ticket, which `earlier_answer` has accepted."""

@@ -26,7 +26,7 @@ class _Wanted:
 
 
 class PredictionService:
-    """Predictions on fixed model bits: a model is loaded by the digest of its weights before it is asked."""
+    """Predictions on fixed model bits: a finished model never changes, and is loaded before it is asked."""
 
     def __init__(
         self, loop: Loop, children: Children, environment: Mapping[str, str], blob_path: FindBlob
@@ -58,10 +58,10 @@ class PredictionService:
             else:
                 self._waiting.append(wanted)
             return
-        if wanted.weights.digest not in self._loaded:
+        if wanted.model.id not in self._loaded:
             self._blob_path(wanted.weights, lambda path: self._load(wanted, path))
             return
-        fields = {"model": wanted.weights.digest, **wanted.fields}
+        fields = {"model": wanted.model.id, **wanted.fields}
         connection.call("predict", fields, wanted.body, lambda answer, body: self._came(wanted, answer, body))
 
     def _load(self, wanted: _Wanted, path: str | MinkaError) -> None:
@@ -74,7 +74,7 @@ class PredictionService:
             return
         model = wanted.model
         fields = {
-            "model": wanted.weights.digest,
+            "model": model.id,
             "spec": model.spec,
             "labels": model.facts["labels"],
             "path": path,
@@ -84,7 +84,7 @@ class PredictionService:
             if isinstance(answer, MinkaError):
                 self._came(wanted, answer, body)
                 return
-            self._loaded.add(wanted.weights.digest)
+            self._loaded.add(model.id)
             for gone in answer.get("dropped", ()):
                 self._loaded.discard(gone)
             self._ask(wanted)

@@ -15,18 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.errors import Refused
-from worker.raft.entries import Entry, EntryKind, HardState, SnapshotMeta
-from worker.storage.disk import PIECE_BYTES, Disk
+from worker.raft.entries import Entry, HardState, SnapshotMeta
+from worker.storage.disk import Disk
 from worker.storage.identity import Identity
+from worker.storage.reading import read, readable
 from worker.storage.recent import RecentEntries
-from worker.storage.recovery import Recovered, Segment, compact, recover, segment_path
+from worker.storage.recovery import Recovered, Segment, compact, recover
 from worker.storage.segment import (
     MAX_BATCH_BYTES,
     RECORD_BYTES,
     Compaction,
     LogCorrupt,
-    RecordKind,
-    checked_payload,
     encode_entry,
     encode_hard_state,
     encode_snapshot,
@@ -48,6 +47,7 @@ class EntryLog:
         self._hard_state = found.hard_state
         self._recent = RecentEntries(cache_bytes)
         self._segments = {segment.header.number: segment for segment in found.segments}
+        self._files = {number: segment.file for number, segment in self._segments.items()}
         self._tail = Tail(disk, path, owner, found, self._add_segment)
         self.torn_bytes = found.torn_bytes
         """How much of an unfinished write `open` cut off."""
@@ -104,10 +104,10 @@ class EntryLog:
             return self._recent.between(low, high, max_bytes)
         taken: list[Entry] = []
         while low < high:
-            count, data_bytes = self._readable(low, high, max_bytes, not taken)
+            count, data_bytes = readable(self._positions, low, high, max_bytes, not taken)
             if not count:
                 break
-            taken += self._read(low, low + count)
+            taken += read(self._path, self._positions, self._files, low, low + count)
             low += count
             max_bytes -= data_bytes
         return taken
@@ -184,6 +184,7 @@ class EntryLog:
     # --- the rest
 
     def _add_segment(self, segment: Segment) -> None:
+        self._files[segment.header.number] = segment.file
         self._segments[segment.header.number] = segment
 
     def _retire(self) -> None:
@@ -192,6 +193,7 @@ class EntryLog:
         for number, following in itertools.pairwise(numbers):
             if self._segments[following].header.first_index > self.first_index():
                 break
+            del self._files[number]
             self._tail.retired.append(self._segments.pop(number))
 
     def _compaction_to(self, snapshot: SnapshotMeta, keep_from: int | None) -> Compaction:
@@ -200,35 +202,3 @@ class EntryLog:
         if not self.first_index() <= keep_from <= snapshot.index + 1:
             raise ValueError(f"a log that begins at {self.first_index()}, cut to {keep_from} with {snapshot}")
         return Compaction(snapshot, keep_from - 1, self.term(keep_from - 1), False)
-
-    def _readable(self, low: int, high: int, max_bytes: int, at_least_one: bool) -> tuple[int, int]:
-        """How many entries from `low` one read can take (same segment, about a megabyte), and their bytes of data."""
-        positions = self._positions
-        segment, start = positions.segment(low), positions.offset(low)
-        data_bytes = count = 0
-        for index in range(low, high):
-            size_bytes = positions.size_bytes(index)
-            more = data_bytes + size_bytes - RECORD_BYTES
-            if count or not at_least_one:
-                offset = positions.offset(index)
-                within = start <= offset and offset + size_bytes - start <= PIECE_BYTES
-                if more > max_bytes or (count and not (within and positions.segment(index) == segment)):
-                    break
-            data_bytes = more
-            count += 1
-        return count, data_bytes
-
-    def _read(self, low: int, high: int) -> list[Entry]:
-        positions = self._positions
-        number, start = positions.segment(low), positions.offset(low)
-        length = positions.offset(high - 1) + positions.size_bytes(high - 1) - start
-        data = memoryview(self._segments[number].file.read_at(start, length))
-        where = segment_path(self._path, number)
-        taken: list[Entry] = []
-        for index in range(low, high):
-            offset = positions.offset(index)
-            record = data[offset - start : offset - start + positions.size_bytes(index)]
-            term = positions.term(index)
-            kind, payload = checked_payload(where, offset, record, term, index)
-            taken.append(Entry(term, index, EntryKind(kind - RecordKind.ENTRY), payload))
-        return taken

@@ -114,6 +114,29 @@ def recover(disk: Disk, path: Path, owner: Identity) -> Recovered:
     return found
 
 
+def survey(disk: Disk, path: Path) -> Recovered:
+    """The log in the directory `path` as far as it can be read now, while its owner may be writing; changes nothing."""
+    found = Recovered()
+    confirmed = False
+    try:
+        for name in filter(_NAME.fullmatch, disk.list(path)):
+            file = disk.open(path / name)
+            header = SegmentHeader.decode(path / name, file.read_at(0, HEADER_BYTES))
+            if not found.segments:
+                found.positions.restart(header.first_index - 1, 0)
+                confirmed = header.number == 1
+            found.segments.append(Segment(header, file))
+            for records in SegmentReader(path / name, file).batches():
+                if records[0].kind == RecordKind.CONTINUED:
+                    break
+                confirmed = _apply(path / name, header, records, found, confirmed)
+    except BaseException:
+        for segment in found.segments:
+            segment.file.close()
+        raise
+    return found
+
+
 def _segment_numbers(disk: Disk, path: Path, owner: Identity) -> list[int]:
     names = disk.list(path)
     for name in names:

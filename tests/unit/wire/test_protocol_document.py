@@ -65,3 +65,8 @@ def test_every_raft_message_has_all_its_fields(message: type[Any]) -> None:
 )
 def test_every_limit_is_stated(limit: int) -> None:
     assert f"{limit:,}" in DOCUMENT
+
+
+def test_no_operation_hides_the_request_s_own_fields() -> None:
+    for operation in messages.OPERATIONS.values():
+        assert not {"id", "op"} & {field.name for field in dataclasses.fields(operation)}

@@ -1,0 +1,199 @@
+"""The leader keeps the membership in step with the workers and their disks.
+
+One change at a time, each a command or a membership entry of its own:
+
+    member with another disk than the cluster knows  -> out: what its old disk promised is gone
+    enlisted, no member, disk unknown                 -> its disk is written down
+    enlisted, no member, disk known                   -> learner, and so it may begin (`worker.formation`)
+    learner that holds all that is committed          -> voter
+    member that is not enlisted                       -> out
+
+`minka member add` enlists a worker, `minka member remove` takes it off the list; the rest follows.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Busy, MinkaError, Refused
+from worker.raft.entries import Membership
+from worker.raft.errors import RaftError
+from worker.raft.ready import Status
+from worker.registry import commands
+from worker.registry.rows import MemberRow
+from worker.settings import read_address, write_address
+
+if TYPE_CHECKING:
+    from worker.node import Node
+
+LOOK_S = 0.1
+JOIN_S = 60.0
+TRANSFER_S = 5.0
+
+Members = Callable[[MinkaError | None], None]
+"""Hears once that what was asked for is so, or why not."""
+
+
+class Roster:
+    """Looks after the members while this worker leads."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._proposing = False
+        self._seen = self._membership()
+        self._seen_at = 0
+        """The newest membership that was looked at, and an index of the log that is not before it."""
+        self._wishes: list[tuple[Callable[[], bool], Members, float]] = []
+        self._look()
+
+    # --- what clients ask
+
+    def add(self, id: str, address: str, heard: Members) -> None:
+        """Take in a worker that runs at `address` with an empty disk; `heard` once it is a voter."""
+        try:
+            text = write_address(read_address(address))
+        except ValueError as error:
+            raise Refused(f"{address!r} is no address.", "Give HOST:PORT.") from error
+        membership = self._membership()
+        known = self._node.registry.members.get(id)
+        if id in membership.voters and known is not None and known.address == text:
+            heard(None)
+            return
+        if any(row.address == text and row.id != id for row in self._node.registry.members.values()):
+            raise Refused(f"Another worker has the address {text}.", "`minka status` lists them.")
+        if id in membership.members:
+            raise Refused(f"{id} is a member already, at another address.", "Remove it first.")
+        self._propose(commands.Enlist(id, text, "", self._node.time_ms()))
+        self._wish(lambda: id in self._membership().voters and self._settled(), heard, JOIN_S)
+
+    def remove(self, id: str, heard: Members) -> None:
+        """Let a worker go, the leader itself included; `heard` once the others go on without it."""
+        membership = self._membership()
+        if id not in membership.members and id not in self._node.registry.members:
+            raise Refused(f"There is no worker {id!r} in this cluster.", "`minka status` lists them.")
+        if membership.voters == {id}:
+            raise Refused("The last worker cannot leave its cluster.", "Stop it instead.")
+        self._propose(commands.Retire(id, self._node.time_ms()))
+        self._wish(lambda: id not in self._membership().members and self._settled(), heard, JOIN_S)
+
+    def transfer(self, id: str, heard: Members) -> None:
+        """Hand leadership to `id`; `heard` once it leads."""
+        if id == self._node.settings.id:
+            heard(None)
+            return
+        try:
+            self._node.driver.core.transfer_leader(id, self._node.loop.now)
+        except RaftError as error:
+            raise Refused(f"{id} cannot lead now: {error}.") from error
+        self._wish(lambda: self._node.driver.leadership.leader == id, heard, TRANSFER_S)
+
+    def public(self) -> dict[str, Any]:
+        """The members, as clients see them."""
+        node, membership = self._node, self._membership()
+        members = [
+            {"id": id, "address": node.address_of(id), "voter": id in membership.voters}
+            for id in sorted(membership.members)
+        ]
+        return {"members": members, "leader": node.driver.leadership.leader}
+
+    # --- what is so, and what should be
+
+    def _look(self) -> None:
+        self._node.loop.call_later(LOOK_S, self._look)
+        if self._node.formation is not None and self._settled():
+            self._let_go()
+        if self._node.driver.leads and not self._proposing:
+            self._mend()
+        waiting, self._wishes = self._wishes, []
+        for wish in waiting:
+            fulfilled, heard, until = wish
+            if fulfilled():
+                heard(None)
+            elif self._node.loop.now > until:
+                heard(
+                    Busy(
+                        "The change of membership takes longer than that.",
+                        "`minka status` shows how it goes on.",
+                    )
+                )
+            else:
+                self._wishes.append(wish)
+
+    def _let_go(self) -> None:
+        """Forget the workers that were removed; until that was committed they were needed."""
+        node, membership = self._node, self._membership()
+        for id in set(node.links.addresses) - set(node.registry.members) - membership.members:
+            if id == node.settings.id:
+                node.log("was removed from the cluster, and may be stopped")
+            node.links.drop(id)
+
+    def _mend(self) -> None:
+        """Do the one next thing that brings the membership closer to what it should be."""
+        node, status = self._node, self._node.driver.core.status()
+        membership, members = status.membership, node.registry.members
+        if not members:
+            self._found()
+            return
+        for id in sorted(membership.members - set(members)):
+            self._change(membership.voters - {id}, membership.learners - {id})
+            return
+        for id in sorted(set(members) - {node.settings.id}):
+            if self._mend_member(members[id], status):
+                return
+
+    def _found(self) -> None:
+        """Write down the founders, once."""
+        node = self._node
+        assert node.formation is not None, "a worker that leads has its place"
+        founders = [
+            commands.Founder(id, write_address(node.links.addresses[id]), str(incarnation))
+            for id, incarnation in node.formation.founders.items()
+        ]
+        self._propose(commands.Found(tuple(founders), node.time_ms()))
+
+    def _mend_member(self, member: MemberRow, status: Status) -> bool:
+        """Whether this member needed something."""
+        id, membership = member.id, status.membership
+        row = self._node.links.rows.get(id)
+        if row is None or not self._node.links.reachable(id):
+            return False
+        known = member.incarnation == str(row.get("incarnation"))
+        if id in membership.members and not known:
+            # Out first: a leader remembers what a member once acknowledged, and that is gone with its disk.
+            self._node.log(f"{id} came back with another disk: it begins again as a learner")
+            self._change(membership.voters - {id}, membership.learners - {id})
+        elif id not in membership.members and not known:
+            incarnation = str(row.get("incarnation"))
+            self._propose(commands.Enlist(id, member.address, incarnation, self._node.time_ms()))
+        elif id not in membership.members:
+            self._change(membership.voters, membership.learners | {id})
+        elif id in membership.learners and status.peers[id].match_index >= status.commit_index:
+            self._change(membership.voters | {id}, membership.learners - {id})
+        else:
+            return id in membership.learners
+        return True
+
+    def _settled(self) -> bool:
+        """Whether the membership in force is committed."""
+        status = self._node.driver.core.status()
+        if status.membership != self._seen:
+            self._seen, self._seen_at = status.membership, status.last_index
+        return status.commit_index >= self._seen_at
+
+    def _membership(self) -> Membership:
+        return self._node.driver.core.status().membership
+
+    def _change(self, voters: frozenset[str], learners: frozenset[str]) -> None:
+        with contextlib.suppress(RaftError):  # the one before is not committed yet: the next look tries again
+            self._node.driver.core.propose_membership(Membership(frozenset(voters), frozenset(learners)))
+
+    def _propose(self, command: commands.Command) -> None:
+        self._proposing = True
+
+        def answered(_: dict[str, Any] | MinkaError) -> None:
+            self._proposing = False
+
+        self._node.driver.propose(command, b"", answered)
+
+    def _wish(self, fulfilled: Callable[[], bool], heard: Members, within_s: float) -> None:
+        self._wishes.append((fulfilled, heard, self._node.loop.now + within_s))
