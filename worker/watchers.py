@@ -5,57 +5,75 @@ A waiting request costs its place in a list and a timer; there are at most `WAIT
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import Busy
+from shared.errors import Busy, MinkaError
 from shared.messages import PAGE_ROWS
 from worker.connections import Request
 from worker.loop import Loop, Timer
 from worker.registry.rows import ModelRow, RecordRow, thinned
+from worker.storage.disk import DiskFull
 from worker.storage.records import RecordFile
 from worker.training.job import Job
 
 WAITING_LIMIT = 4_096
+DISK_RETRY_S = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Wait:
+    """One request that waits for its own condition, or its timer."""
+
+    due: Callable[[], bool]
+    answer: Callable[[], None]
+    timer: Timer
 
 
 class _Waiting:
-    """Requests that wait, each for its own condition."""
+    """Requests that wait."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._waiting: list[tuple[Request, Callable[[], bool], Callable[[], None], Timer]] = []
+        self._waits: list[_Wait] = []
 
     def add(
         self, request: Request, due: Callable[[], bool], answer: Callable[[], None], wait_s: float
     ) -> None:
         """Call `answer` once `due` is true at a `look`, or after `wait_s` seconds."""
-        if len(self._waiting) >= WAITING_LIMIT:
+        if len(self._waits) >= WAITING_LIMIT:
             request.fail(Busy("Too many requests wait on this worker.", "Try again in a moment."))
             return
 
         def late() -> None:
-            self._waiting = [one for one in self._waiting if one[0] is not request]
+            self._waits.remove(wait)
             answer()
 
-        self._waiting.append((request, due, answer, self._loop.call_later(wait_s, late)))
+        wait = _Wait(due, answer, self._loop.call_later(wait_s, late))
+        self._waits.append(wait)
 
     def look(self) -> None:
         """Answer those whose condition is true now."""
-        if not self._waiting:
+        if not self._waits:
             return
-        due = [one for one in self._waiting if one[1]()]
-        self._waiting = [one for one in self._waiting if one not in due]
-        for _, _, answer, timer in due:
-            timer.cancel()
-            answer()
+        looked_at, self._waits = self._waits, []
+        due: list[_Wait] = []
+        for wait in looked_at:
+            (due if wait.due() else self._waits).append(wait)
+        for wait in due:
+            wait.timer.cancel()
+            wait.answer()
 
 
 class Records:
     """The records of this worker, and who waits for the next one."""
 
-    def __init__(self, loop: Loop, file: RecordFile) -> None:
+    def __init__(self, loop: Loop, file: RecordFile, log: Callable[[str], None]) -> None:
+        self._loop = loop
         self._file = file
+        self._log = log
         self._fresh: deque[RecordRow] = deque()
+        self._retry_at = 0.0
         self._waiting = _Waiting(loop)
 
     def add(self, record: RecordRow) -> None:
@@ -63,11 +81,17 @@ class Records:
         self._fresh.append(record)
 
     def flush(self) -> None:
-        """Write the turn's records, and answer who waits for them."""
-        if self._fresh:
+        """Write the turn's records, and answer who waits for them. On a full disk they wait; the log has them."""
+        if not self._fresh or self._loop.now < self._retry_at:
+            return
+        try:
             self._file.append(record.public() for record in self._fresh)
-            self._fresh.clear()
-            self._waiting.look()
+        except DiskFull as full:
+            self._retry_at = self._loop.now + DISK_RETRY_S
+            self._log(f"ALARM: {full}")
+            return
+        self._fresh.clear()
+        self._waiting.look()
 
     def tail(self, count: int) -> list[dict[str, Any]]:
         return self._file.tail(count)
@@ -77,12 +101,16 @@ class Records:
         self.flush()
 
         def reply() -> None:
-            rows = (
-                self._file.tail(min(tail, PAGE_ROWS))
-                if tail is not None
-                else self._file.read(after, PAGE_ROWS)
-            )
-            request.reply({"records": rows, "last": self._file.last})
+            try:
+                rows = (
+                    self._file.tail(min(tail, PAGE_ROWS))
+                    if tail is not None
+                    else self._file.read(after, PAGE_ROWS)
+                )
+            except MinkaError as damage:
+                request.fail(damage)
+            else:
+                request.reply({"records": rows, "last": self._file.last})
 
         if tail is None and wait_s > 0 and self._file.last <= after:
             self._waiting.add(request, lambda: self._file.last > after, reply, wait_s)
