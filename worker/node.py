@@ -8,30 +8,25 @@ processes of their own; what they bring comes back through the loop (DESIGN 3).
 import hashlib
 import os
 import random
-import selectors
-import socket
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from shared import fields
-from shared.errors import Busy, MinkaError, ProtocolViolation, Refused, Unreachable
-from shared.frames import Frame, FrameType
-from shared.handshake import ServerHandshake
+from shared.errors import Busy, MinkaError, Refused, Unreachable
+from shared.frames import Frame
 from shared.messages import INLINE_BYTES
 from worker.children import Children
-from worker.connections import Connection, Owner, Request
+from worker.door import Door
 from worker.driver import Driver, first_unfounded
 from worker.exchange import Exchange
 from worker.formation import Standing, find_place, keep_formation, lay_aside, load_formation
 from worker.loop import Loop
 from worker.monitor_feed import MonitorFeed
-from worker.peer_messages import from_frame
 from worker.peers import PeerLinks
 from worker.raft.config import Config
 from worker.raft.entries import Entry, Membership
-from worker.raft.errors import Violation
 from worker.raft.messages import Message
 from worker.raft.raft import Raft
 from worker.raft.ready import Leadership, Role
@@ -39,7 +34,6 @@ from worker.registry import commands
 from worker.registry.commands import Blob
 from worker.registry.registry import Outcome, Registry
 from worker.registry.rows import Change
-from worker.requests import PeerRequests, Requests
 from worker.roster import Roster
 from worker.serving.service import PredictionService
 from worker.settings import Settings, read_address, write_address
@@ -58,13 +52,11 @@ from worker.transfers import Transfers
 from worker.verification import Auditor
 from worker.watchers import ModelWatchers, Records
 
-CONNECTIONS_LIMIT = 1_024
 ROW_S = 0.2
-LISTEN_BACKLOG = 256
 DISK_RETRY_S = 1.0
 
 
-class Node(Owner):
+class Node:
     """A worker. `run` serves until `stop`, and leaves everything durable."""
 
     def __init__(self, settings: Settings) -> None:
@@ -74,7 +66,6 @@ class Node(Owner):
         self._failure: BaseException | None = None
         self._monitor: str | None = None
         """Where browsers find the monitor, once it listens."""
-        self._connections: set[Connection] = set()
         self._when_applied: list[tuple[int, Callable[[], None]]] = []
         self._caught_up_for: int | None = None
 
@@ -92,10 +83,10 @@ class Node(Owner):
         if self._log.torn_bytes:
             self.log(f"cut {self._log.torn_bytes} bytes of an unfinished write off the log")
 
-        self._door = self._listen()
+        self._door = Door(self)
         self.transfers = Transfers(self.loop)
         self.links = PeerLinks(
-            self.loop, settings.id, self.cluster, settings.keys.cluster, self._peer_lost, self.log
+            self.loop, settings.id, self.cluster, settings.keys.cluster, self.peer_lost, self.log
         )
         self.exchange = Exchange(self.loop, self.store, self.transfers, self.links, self.voters)
         self.registry = Registry()
@@ -116,7 +107,6 @@ class Node(Owner):
         self.watchers = ModelWatchers(self.loop, self._coordinator.jobs)
         self.service = PredictionService(self.loop, self._children, environment, self.workshop.blob_path)
         self.auditor = Auditor(self)
-        self._requests, self._peer_requests = Requests(self), PeerRequests(self)
         self._feed = self._start_monitor()
         for peer, address in settings.peers.items():
             self.links.add(peer, address)
@@ -196,13 +186,9 @@ class Node(Owner):
 
     def _close(self) -> None:
         leaving = Unreachable(f"Worker {self.settings.id} is stopping.")
-        self.loop.forget(self._door)
-        self._door.close()
         self._children.close()
         self.links.close(leaving)
-        for connection in list(self._connections):
-            connection.flush()
-            connection.close(leaving)
+        self._door.close(leaving)
         self._writer.close()
         self.transfers.close()
         self._log.close()
@@ -221,66 +207,13 @@ class Node(Owner):
         """One line for whoever watches the terminal."""
         print(f"{time.strftime('%H:%M:%S')} {self.settings.id}: {line}", file=sys.stderr, flush=True)
 
-    # --- connections
+    def hear(self, message: Message) -> None:
+        """A peer's consensus message; raises `Violation`."""
+        if self.formation is not None:  # else: a disk without a past holds its tongue until it has its place
+            self.driver.step(message, self.loop.now)
 
-    def _listen(self) -> socket.socket:
-        host, port = self.settings.listen
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            door = socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG)
-        except OSError as error:
-            where = write_address(self.settings.listen)
-            raise Refused(
-                f"Cannot listen on {where}: {error.strerror or error}.", "Choose another --listen."
-            ) from error
-        door.setblocking(False)
-        self.loop.watch(door, selectors.EVENT_READ, self._accept)
-        return door
-
-    def _accept(self, _: int) -> None:
-        try:
-            sock, address = self._door.accept()
-        except OSError:
-            return  # it was gone before it was taken, or no descriptor is free
-        if len(self._connections) >= CONNECTIONS_LIMIT:
-            sock.close()
-            return
-        keys = {"worker": self.settings.keys.cluster, "client": self.settings.keys.client}
-        handshake = ServerHandshake(self.settings.id, self.cluster, keys)
-        self._connections.add(
-            Connection.accept(self.loop, sock, handshake, self, f"{address[0]}:{address[1]}")
-        )
-
-    def received(self, connection: Connection, frame: Frame) -> None:
-        """A frame from a client, or on a connection that a peer dialled."""
-        about = connection.about
-        if frame.type is FrameType.REQUEST:
-            request = Request(connection, frame)
-            (self._peer_requests if about.role == "worker" else self._requests).answer(request)
-        elif about.role == "worker" and frame.type is FrameType.RAFT:
-            if self.formation is None:
-                return  # a disk without a past holds its tongue until it has its place
-            try:
-                message = from_frame(frame, about.id, self.settings.id)
-                self.driver.step(message, self.loop.now)
-            except Violation as violation:
-                raise ProtocolViolation(str(violation)) from violation
-        elif about.role == "worker" and frame.header.get("about") == "row":
-            row = frame.header.get("row")
-            if isinstance(row, dict):
-                self.links.told(about.id, row)
-        else:
-            raise ProtocolViolation(f"A {about.role} may not send {frame.type.name} frames.")
-
-    def closed(self, connection: Connection, error: MinkaError) -> None:
-        """A connection that was accepted has ended."""
-        self._connections.discard(connection)
-        if isinstance(error, ProtocolViolation):
-            self.log(f"{connection.name} broke the protocol: {error.reason}")
-        if connection.about.role == "worker" and connection.about.channel == "raft":
-            self._peer_lost(connection.about.id)
-
-    def _peer_lost(self, peer: str) -> None:
+    def peer_lost(self, peer: str) -> None:
+        """A connection to or from this worker broke."""
         self.driver.core.peer_lost(peer, self.loop.now)
         self._coordinator.lost(peer)
 
