@@ -5,14 +5,18 @@ workers and what each tells the others about itself. Each connection carries mes
 to calls come back on it).
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import MinkaError, Unreachable
+from shared import fields
+from shared.errors import MinkaError, ProtocolViolation, Unreachable
 from shared.frames import Frame, FrameType
 from shared.handshake import Introduction
 from worker.connections import Connection, Owner, State
 from worker.loop import Loop
+from worker.names import Names
 from worker.peer_messages import to_frame
 from worker.raft.messages import Message
 from worker.settings import Address, write_address
@@ -20,19 +24,30 @@ from worker.settings import Address, write_address
 REDIAL_S = 0.1
 REDIAL_LIMIT_S = 1.0
 STALE_S = 2.0
-ROW_FIELDS = (
-    "monitor",
-    "role",
-    "term",
-    "commit_index",
-    "applied_index",
-    "state_digest",
-    "files",
-    "models",
-    "cores",
-    "leader",
-)
+SILENT_S = 5.0
+"""A link to a peer that has told nothing for so long is dialled anew: its machine may have vanished, and TCP is patient."""
 CHANNELS = ("raft", "bulk")
+CORES_LIMIT = 1_024
+TEXT_CHARACTERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What every peer tells about itself, among other things: the part of `minka status` that only it knows."""
+
+    role: str
+    term: int
+    commit_index: int
+    applied_index: int
+    state_digest: str
+    files: int
+    models: int
+    cores: int
+    monitor: str | None = None
+    leader: str | None = None
+
+
+ROW_FIELDS = tuple(field.name for field in dataclasses.fields(Row))
 
 
 class _Link(Owner):
@@ -41,26 +56,27 @@ class _Link(Owner):
     def __init__(self, links: "PeerLinks", peer: str, address: Address, channel: str) -> None:
         self.peer = peer
         self.connection: Connection | None = None
+        self.opened_at = 0.0
         self._links = links
         self._address = address
         self._channel = channel
         self._delay_s = REDIAL_S
-        self._opened = False
+        self._tries = 0
+        self._dialled: Connection | None = None
         self._ended = False
         self._dial()
 
     def opened(self, connection: Connection) -> None:
         self._delay_s = REDIAL_S
-        self._opened = True
+        self.opened_at = self._links.loop.now
         self.connection = connection
 
     def closed(self, connection: Connection, error: MinkaError) -> None:
-        self.connection = None
-        was_open, self._opened = self._opened, False
+        was_open = self.connection is not None
+        self.connection = self._dialled = None
         if self._ended:
             return
-        self._links.loop.call_later(self._delay_s, self._dial)
-        self._delay_s = min(self._delay_s * 2, REDIAL_LIMIT_S)
+        self._again()
         if was_open:
             self._links.lost(self.peer)
         else:
@@ -68,13 +84,28 @@ class _Link(Owner):
 
     def close(self, error: MinkaError) -> None:
         self._ended = True
-        if self.connection is not None:
-            self.connection.close(error)
+        if self._dialled is not None:
+            self._dialled.close(error)
+
+    def _again(self) -> None:
+        self._links.loop.call_later(self._delay_s, self._dial)
+        self._delay_s = min(self._delay_s * 2, REDIAL_LIMIT_S)
 
     def _dial(self) -> None:
         if not self._ended:
-            about = Introduction("worker", self._links.id, self._channel, self._links.cluster)
-            Connection.dial(self._links.loop, self._address, about, self._links.key, self, self.peer)
+            self._links.names.find(self._address, self._found)
+
+    def _found(self, addresses: list[Address] | Unreachable) -> None:
+        if self._ended:
+            return
+        if isinstance(addresses, Unreachable):
+            self._again()
+            self._links.refused(self.peer, addresses)
+            return
+        address = addresses[self._tries % len(addresses)]
+        self._tries += 1
+        about = Introduction("worker", self._links.id, self._channel, self._links.cluster)
+        self._dialled = Connection.dial(self._links.loop, address, about, self._links.key, self, self.peer)
 
 
 class PeerLinks:
@@ -96,6 +127,7 @@ class PeerLinks:
         self.rows: dict[str, dict[str, Any]] = {}
         """What each peer last told about itself: its row of `minka status`."""
         self.addresses: dict[str, Address] = {}
+        self.names = Names(loop)
         self._lost = lost
         self._log = log
         self._heard: dict[str, float] = {}
@@ -115,6 +147,8 @@ class PeerLinks:
         """Forget a member."""
         self.addresses.pop(peer, None)
         self.rows.pop(peer, None)
+        self._heard.pop(peer, None)
+        self._refusals.pop(peer, None)
         for link in self._links.pop(peer, {}).values():
             link.close(Unreachable(f"{peer} is no member any more."))
 
@@ -143,14 +177,27 @@ class PeerLinks:
 
     def tell(self, row: dict[str, Any]) -> None:
         """Tell all peers this worker's own row."""
-        for _, connection in self.connected():
+        self._cut_silent()
+        for _, connection in list(self.connected()):
             connection.send(Frame(FrameType.NOTICE, {"about": "row", "row": row}))
 
-    def told(self, peer: str, row: dict[str, Any]) -> None:
-        """A peer told about itself."""
-        self.rows[peer] = row
-        self._heard[peer] = self.loop.now
-        self._refusals.pop(peer, None)
+    def told(self, peer: str, row: Any) -> None:
+        """A peer told about itself; raises `ProtocolViolation` for what no worker would say."""
+        told = fields.decode(Row, row)
+        texts = (told.role, told.state_digest, told.monitor or "", told.leader or "")
+        if told.cores > CORES_LIMIT or max(map(len, texts)) > TEXT_CHARACTERS:
+            raise ProtocolViolation(f"{peer} tells about itself what cannot be.")
+        if peer in self._links:
+            self.rows[peer] = row
+            self._heard[peer] = self.loop.now
+            self._refusals.pop(peer, None)
+
+    def _cut_silent(self) -> None:
+        since = self.loop.now - SILENT_S
+        for peer, channels in list(self._links.items()):
+            for link in channels.values():
+                if link.connection is not None and max(link.opened_at, self._heard.get(peer, 0.0)) < since:
+                    link.connection.close(Unreachable(f"{peer} has been silent for {SILENT_S:g} s."))
 
     def reachable(self, peer: str) -> bool:
         """Whether this peer told about itself of late."""

@@ -1,8 +1,7 @@
 """Connections of the node thread over real sockets, with the time and the turns in the test's hands."""
 
-import selectors
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,47 +17,11 @@ from shared.errors import (
 )
 from shared.frames import MAX_BODY_BYTES, Frame, FrameDecoder, FrameEncoder, FrameType
 from shared.handshake import ClientHandshake, Introduction, ServerHandshake
-from tests.unit.node.fakes import FakeLoop
+from tests.unit.node.fakes import SocketLoop
 from worker import connections
 from worker.connections import Connection, Owner, Request, State
 
 KEY = bytes(range(32))
-
-
-class SocketLoop(FakeLoop):
-    """Sockets are real, and looked at only in `turn`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.selector = selectors.DefaultSelector()
-
-    def watch(self, sock: socket.socket, events: int, ready: Callable[[int], None]) -> None:
-        if sock.fileno() in self.selector.get_map():
-            self.selector.modify(sock, events, ready)
-        else:
-            self.selector.register(sock, events, ready)
-
-    def forget(self, sock: socket.socket) -> None:
-        if sock.fileno() in self.selector.get_map():
-            self.selector.unregister(sock)
-
-    def events(self, sock: socket.socket) -> int:
-        found = self.selector.get_map().get(sock.fileno())
-        return 0 if found is None else found.events
-
-    def turn(self, turns: int = 1) -> None:
-        for _ in range(turns):
-            for key, mask in self.selector.select(0):
-                key.data(mask)
-            self.advance(0)
-
-    def until(self, done: Callable[[], Any]) -> None:
-        """Turn until `done`; sockets of one machine need no time, but for their buffers."""
-        for _ in range(100_000):
-            if done():
-                return
-            self.turn()
-        raise AssertionError("it did not come about")
 
 
 class Recorder(Owner):

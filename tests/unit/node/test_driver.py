@@ -349,13 +349,24 @@ def test_one_turn_proposes_no_more_than_the_disk_takes(leader: Bench) -> None:
     assert 0 < proposed < driver_module.WRITES_LIMIT_BYTES + 70_000
 
 
-def test_a_command_that_no_entry_can_hold_is_refused_alone(leader: Bench) -> None:
+def test_a_command_that_no_entry_can_hold_is_refused_alone(
+    leader: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "ENTRY_LIMIT_BYTES", 1000)
     heard: list[Any] = []
-    rows = tuple({"round": number, "loss": 0.123456789} for number in range(400_000))
+    rows = tuple({"round": number, "loss": 0.123456789} for number in range(50))
     blob = Blob("a" * 64, 1)
     leader.driver.propose(commands.Checkpoint("m1", 1, "", blob, rows, 1.0, 1), b"", heard.append)
     leader.driver.pump(0.0)
     assert [type(error) for error in heard] == [Refused]
+
+
+def test_a_command_that_could_not_be_read_again_never_enters_the_log(leader: Bench) -> None:
+    heard: list[Any] = []
+    leader.driver.propose(commands.FailModel("m1", "x" * 70_000, "", 1), b"", heard.append)
+    leader.driver.pump(0.0)
+    assert [type(error) for error in heard] == [Refused]
+    assert leader.core.proposed == []
 
 
 def test_pump_says_when_time_must_be_told_again(bench: Bench) -> None:

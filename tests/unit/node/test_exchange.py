@@ -17,6 +17,8 @@ from worker.storage.blobs import BlobStore
 from worker.storage.disk import OsDisk
 
 DATA = bytes(range(251)) * 30_000  # several chunks, the last one short
+PLACES = 8
+"""For uploads and pulls, in the store of these tests."""
 
 
 def blob_of(data: bytes) -> Blob:
@@ -29,7 +31,7 @@ class Bench:
     def __init__(self, path: Path, voters: str = "w1 w2 w3") -> None:
         self.loop = FakeLoop()
         self.links = FakeLinks("w1")
-        self.store = BlobStore(OsDisk(), path)
+        self.store = BlobStore(OsDisk(), path, max_uploads=PLACES)
         self.voters = frozenset(voters.split())
         transfers: Any = FakeTransfers(self.loop)
         loop: Any = self.loop
@@ -65,6 +67,12 @@ class Bench:
             chunk = data[offset : offset + CHUNK_BYTES]
             offset = self.ask(self.exchange.chunk, blob.digest, offset, chunk).header["offset"]
         return self.ask(self.exchange.finish, blob.digest)
+
+
+@pytest.fixture(autouse=True)
+def few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "UPLOADS_LIMIT", PLACES // 2)
+    monkeypatch.setattr(pulls, "ACTIVE_LIMIT", PLACES // 2)
 
 
 @pytest.fixture
@@ -156,7 +164,7 @@ def test_all_who_want_a_blob_hear_of_it_once(bench: Bench) -> None:
 
 def test_many_pulls_leave_nothing_open_in_the_store(bench: Bench) -> None:
     peer = bench.links.connect("w2")
-    for number in range(100):
+    for number in range(2 * PLACES):
         data = b"%d" % number
         heard = bench.want(blob_of(data))
         serve(bench, peer, data)
@@ -165,11 +173,11 @@ def test_many_pulls_leave_nothing_open_in_the_store(bench: Bench) -> None:
 
 
 def test_blobs_that_nobody_has_do_not_stand_before_one_that_somebody_has(bench: Bench) -> None:
-    for number in range(3 * pulls.ACTIVE_LIMIT):
+    for number in range(3 * PLACES):
         bench.want(blob_of(b"lost %d" % number))
     peer = bench.links.connect("w2")
     heard = bench.want(blob_of(DATA))
-    for _ in range(60):
+    for _ in range(40):
         for call in peer.open_calls("read"):
             if call.fields["digest"] == blob_of(DATA).digest:
                 answer_read(call, DATA)
@@ -280,7 +288,7 @@ def test_an_upload_is_verified_and_on_a_majority_before_it_is_answered(bench: Be
 
 def test_uploads_leave_nothing_open_however_they_end(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "w1")
-    for number in range(2 * uploads.UPLOADS_LIMIT):
+    for number in range(2 * PLACES):
         good = b"good %d" % number
         assert bench.upload(good).header == {}
         named = Blob(hashlib.sha256(b"other %d" % number).hexdigest(), len(good))
