@@ -24,6 +24,7 @@ from shared.messages import INLINE_BYTES, Ticket
 
 VERSION = 1
 NAMES_BLOBS = 0x01
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _PREFIX = struct.Struct(">BBI")
 
 
@@ -239,7 +240,7 @@ def encode(command: Command, body: bytes = b"") -> bytes:
     """
     header = {"kind": command.kind, **fields.encode(command)}
     fields.decode(type(command), header)
-    text = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    text = _to_json(header).encode()
     return _PREFIX.pack(VERSION, NAMES_BLOBS if blobs_of(command) else 0, len(text)) + text + body
 
 

@@ -29,6 +29,7 @@ STRIDE = 64
 READ_BYTES = 65_536
 MAX_RECORD_BYTES = 1_048_576
 _SUFFIX = ".records"
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _PREFIX = 9
 
 
@@ -245,7 +246,7 @@ class RecordFile:
 
 
 def _encode(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+    text = _to_json(record).encode()
     if len(text) > MAX_RECORD_BYTES:
         raise ValueError(f"record {record['record']} has {len(text)} bytes, above {MAX_RECORD_BYTES}")
     return b"%08x %s\n" % (zlib.crc32(text), text)
