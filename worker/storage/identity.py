@@ -73,6 +73,7 @@ def open_identity(disk: Disk, path: Path, worker: str, cluster: str = "") -> Ide
         return identity
     identity = _decode(path / FILE_NAME, data)
     wanted.check(path, identity)
+    disk.sync_directory(path)  # a process that was killed may have named it without
     return learn_cluster(disk, path, identity, cluster) if cluster else identity
 
 

@@ -107,11 +107,21 @@ def recover(disk: Disk, path: Path, owner: Identity) -> Recovered:
         for number in numbers:
             found.segments.append(_open_segment(disk, segment_path(path, number), owner, number))
         _read_segments(path, found)
+        _settle(disk, path, found)
     except BaseException:
         for segment in found.segments:
             segment.file.close()
         raise
     return found
+
+
+def _settle(disk: Disk, path: Path, found: Recovered) -> None:
+    """Make durable what was read: a process that was killed may have written it, or named it, without a sync."""
+    for segment in found.segments[
+        -2:
+    ]:  # the older ones were durable, footers included, before the last was written
+        segment.file.sync()
+    disk.sync_directory(path)
 
 
 def survey(disk: Disk, path: Path) -> Recovered:
