@@ -5,6 +5,7 @@ a one-time token on its standard input, and proves it in the same handshake as e
 nothing is inherited but the environment.
 """
 
+import contextlib
 import json
 import secrets
 import selectors
@@ -56,6 +57,20 @@ class Child(Owner):
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
+        """Start the process; if the system cannot do that now, it is tried again later."""
+        try:
+            self._process = self._spawn()
+        except OSError as error:
+            self._children.log(f"process {self.name} cannot be started: {error.strerror or error}")
+            self._start_again()
+            return
+        line = json.dumps({**self._children.invitation, "name": self.name, **self._settings})
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended already, which `check` will find
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         frozen = getattr(sys, "frozen", False)
         command = (
             [sys.executable, CHILD_FLAG, self._module] if frozen else [sys.executable, "-m", self._module]
@@ -65,26 +80,31 @@ class Child(Owner):
             if sys.platform == "win32"
             else {"process_group": 0}  # Ctrl-C in the terminal is for the node; it ends its children itself
         )
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=self._environment, **platform
         )
-        line = json.dumps({**self._children.invitation, "name": self.name, **self._settings})
-        assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
 
     def stop(self) -> None:
         """Close its standard input, which ends it; and end it for sure."""
+        if self.connection is not None:
+            self.connection.close(Unreachable(f"The process {self.name} is stopped."))
         if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+            self._close_input(self._process)
             self._process.kill()
             self._process.wait()
             self._process = None
 
+    @staticmethod
+    def _close_input(process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):  # what was written to a process that ended was never taken
+            process.stdin.close()
+
     # --- what its connection tells
 
     def opened(self, connection: Connection) -> None:
+        if self.connection is not None:
+            self.connection.close(Unreachable(f"The process {self.name} has joined anew."))
         self.connection = connection
         self._delay_s = RESTART_S
         self.joined()
@@ -104,13 +124,15 @@ class Child(Owner):
         if self._process is not None and self._process.poll() is not None:
             code = self._process.returncode
             self._children.log(f"process {self.name} ended with code {code}; it is started again")
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+            self._close_input(self._process)
             self._process = None
             if self.connection is not None:
                 self.connection.close(Unreachable(f"The process {self.name} ended with code {code}."))
-            self._children.loop.call_later(self._delay_s, self._start_unless_closed)
-            self._delay_s = min(self._delay_s * 2, RESTART_LIMIT_S)
+            self._start_again()
+
+    def _start_again(self) -> None:
+        self._children.loop.call_later(self._delay_s, self._start_unless_closed)
+        self._delay_s = min(self._delay_s * 2, RESTART_LIMIT_S)
 
     def _start_unless_closed(self) -> None:
         if not self._children.ended:
@@ -167,7 +189,7 @@ class Children(Owner):
     def _accept(self, _: int) -> None:
         try:
             sock, _address = self._door.accept()
-        except BlockingIOError:
+        except OSError:  # it was gone before it was taken
             return
         handshake = ServerHandshake(self._worker_id, "", {"child": self._token})
         Connection.accept(self.loop, sock, handshake, self, "child")

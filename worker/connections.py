@@ -158,6 +158,11 @@ class Connection:
             too_large = Refused(f"{op!r} cannot be asked of {self.name}: {misuse}.")
             self._loop.call_later(0.0, lambda: self._end_call(number, too_large))
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What was sent and not taken yet."""
+        return self._out_bytes
+
     def answered(self, size_bytes: int) -> None:
         """One request of the other side, which had a body of `size_bytes`, has its answer queued."""
         self._unanswered -= 1

@@ -54,8 +54,8 @@ class Loop:
             self._selector.register(sock, events, ready)
 
     def forget(self, sock: socket.socket) -> None:
-        """Watch this socket no more; call it before the socket is closed."""
-        if sock.fileno() in self._selector.get_map():
+        """Watch this socket no more, before it is closed; afterwards nothing is left to do."""
+        if sock.fileno() >= 0 and sock.fileno() in self._selector.get_map():
             self._selector.unregister(sock)
 
     # --- time

@@ -4,12 +4,14 @@ The monitor has its own copy of all that it shows (DESIGN 3). When it joins, and
 whole state in pieces, one a turn of the timer, so that the node thread never serialises much at once.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from shared.frames import Frame, FrameType
+from shared.errors import MinkaError
+from shared.frames import Frame, FrameType, ProtocolMisuse
 from worker.children import Child
 from worker.loop import Loop
 from worker.raft.entries import Entry
@@ -23,6 +25,9 @@ PIECE_ROWS = 500
 SETS = ("files", "models")
 PENDING_LIMIT = 10_000
 """Rows that a monitor may be behind: then it is given the whole state anew, and the oldest log entries are left out."""
+
+BEHIND_BYTES = 4 * 1_048_576
+"""A monitor that has so much yet to take is told nothing more for the moment."""
 
 StatusView = Callable[[], dict[str, Any]]
 RecordsTail = Callable[[int], list[dict[str, Any]]]
@@ -67,12 +72,18 @@ class MonitorFeed:
             if len(self._changes) > PENDING_LIMIT:
                 self._tell_all()
 
+    def replaced(self) -> None:
+        """All rows may be others now."""
+        if self._child.connection is not None:
+            self._tell_all()
+
     def _joined(self) -> None:
         self._records.clear()
         self._entries.clear()
         self._told = {}
         self._tell_all()
-        self._send_rows("records", "records", self._tail(2 * PIECE_ROWS))
+        with contextlib.suppress(MinkaError):  # damaged records are not shown; who asks for them is told
+            self._send_rows("records", "records", self._tail(2 * PIECE_ROWS))
 
     def _tell_all(self) -> None:
         """Begin anew: the monitor forgets its rows, and is given all of them in pieces."""
@@ -84,7 +95,8 @@ class MonitorFeed:
 
     def _turn(self) -> None:
         self._loop.call_later(TURN_S, self._turn)
-        if self._child.connection is None:
+        connection = self._child.connection
+        if connection is None or connection.waiting_bytes > BEHIND_BYTES:
             return
         status = self._status()
         if status != self._told or self._loop.now - self._told_at >= STATUS_S:
@@ -102,12 +114,21 @@ class MonitorFeed:
 
     def _send_changes(self, changes: Iterable[Change]) -> None:
         rows = [{"set": change.set, "id": change.id, "value": change.value} for change in changes]
-        if rows:
-            self._send("changes", {"index": self._registry.applied_index, "changes": rows})
+        self._send_rows("changes", "changes", rows, index=self._registry.applied_index)
 
-    def _send_rows(self, about: str, name: str, rows: list[dict[str, Any]]) -> None:
+    def _send_rows(self, about: str, name: str, rows: list[dict[str, Any]], **also: int) -> None:
         for start in range(0, len(rows), PIECE_ROWS):
-            self._send(about, {name: rows[start : start + PIECE_ROWS]})
+            self._send_piece(about, name, rows[start : start + PIECE_ROWS], also)
+
+    def _send_piece(self, about: str, name: str, rows: list[dict[str, Any]], also: dict[str, int]) -> None:
+        """In one frame; rows that are too long for one go in two halves."""
+        try:
+            self._send(about, {name: rows, **also})
+        except ProtocolMisuse:
+            half = len(rows) // 2
+            assert half, "a row fits a frame"
+            self._send_piece(about, name, rows[:half], also)
+            self._send_piece(about, name, rows[half:], also)
 
     def _send(self, about: str, fields: dict[str, Any]) -> None:
         assert self._child.connection is not None

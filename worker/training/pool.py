@@ -1,7 +1,7 @@
 """The trainer processes of one worker, one per core, and the queue of tasks before them."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ class _Task:
     fields: dict[str, Any]
     body: bytes
     done: Done
+    first: bool
     attempts: int = 0
 
 
@@ -29,10 +30,9 @@ class TrainerPool:
 
     def __init__(self, loop: Loop, children: Children, cores: int, environment: Mapping[str, str]) -> None:
         self._loop = loop
+        self._urgent: deque[_Task] = deque()
         self._queue: deque[_Task] = deque()
         self._free: list[Child] = []
-        self.idle: Callable[[], None] = lambda: None
-        """Called when a process has become free and nothing waits."""
         for number in range(cores):
             child = children.add(f"trainer-{number}", "worker.training.trainer", {"id": number}, environment)
             child.joined = lambda child=child: self._joined(child)  # type: ignore[misc]
@@ -43,19 +43,19 @@ class TrainerPool:
         self, op: str, fields: dict[str, Any], body: bytes, done: Done, *, first: bool = False
     ) -> None:
         """Run a task on some process; `first` puts it before those that wait. `done` hears once."""
-        if len(self._queue) >= QUEUE_LIMIT:
+        queue = self._queue_of(first)
+        if len(queue) >= QUEUE_LIMIT:
             self._loop.call_later(0.0, lambda: done(Busy("Too many tasks wait on this worker."), b""))
             return
-        task = _Task(op, fields, body, done)
-        if first:
-            self._queue.appendleft(task)
-        else:
-            self._queue.append(task)
+        queue.append(_Task(op, fields, body, done, first))
         self._assign()
 
+    def _queue_of(self, first: bool) -> deque[_Task]:
+        return self._urgent if first else self._queue
+
     def _assign(self) -> None:
-        while self._free and self._queue:
-            self._give(self._free.pop(), self._queue.popleft())
+        while self._free and (queue := self._urgent or self._queue):
+            self._give(self._free.pop(), queue.popleft())
 
     def _give(self, child: Child, task: _Task) -> None:
         assert child.connection is not None
@@ -67,21 +67,17 @@ class TrainerPool:
                 self._free.append(child)
                 task.done(answer, body)
             elif task.attempts < ATTEMPTS:
-                self._queue.appendleft(task)
+                self._queue_of(task.first).appendleft(task)
             else:
                 reason = f"The process that ran {task.op!r} died {ATTEMPTS} times."
                 task.done(TaskFailed(reason, "The machine may be out of memory."), b"")
             self._assign()
-            if self._free:
-                self.idle()
 
         connection.call(task.op, task.fields, task.body, came)
 
     def _joined(self, child: Child) -> None:
         self._free.append(child)
         self._assign()
-        if self._free:
-            self.idle()
 
     def _left(self, child: Child) -> None:
         if child in self._free:

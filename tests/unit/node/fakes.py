@@ -196,3 +196,41 @@ class FakeRequest:
         if isinstance(self.answer, MinkaError):
             raise self.answer
         return self.answer[0]
+
+
+class FakeChild:
+    """A child process that the test lets join and die."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.connection: FakeConnection | None = None
+        self.joined: Callable[[], None] = lambda: None
+        self.left: Callable[[MinkaError], None] = lambda error: None
+        self.started = False
+
+    def start(self) -> None:
+        self.started = True
+
+    def join(self) -> FakeConnection:
+        self.connection = FakeConnection()
+        self.joined()
+        return self.connection
+
+    def die(self) -> None:
+        """As `Connection.close` does it: the owner hears first, then every call fails."""
+        connection, self.connection = self.connection, None
+        assert connection is not None
+        self.left(Unreachable("It died."))
+        for call in connection.open_calls():
+            call.answer(Unreachable("It died."))
+
+
+class FakeChildren:
+    """The children of a node, by name."""
+
+    def __init__(self) -> None:
+        self.named: dict[str, FakeChild] = {}
+
+    def add(self, name: str, module: str, settings: Any, environment: Any) -> FakeChild:
+        self.named[name] = FakeChild(name)
+        return self.named[name]

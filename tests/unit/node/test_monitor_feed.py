@@ -1,0 +1,162 @@
+"""What a monitor is told: the whole first, then what moves; never more than it takes, never more than a frame holds."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shared.errors import Refused
+from shared.frames import Frame, FrameEncoder
+from tests.unit.node.fakes import FakeLoop
+from worker import monitor_feed
+from worker.monitor_feed import PIECE_ROWS, TURN_S, MonitorFeed
+from worker.raft.entries import Entry, EntryKind
+from worker.registry.registry import Outcome, Registry
+from worker.registry.rows import Change, FileRow, RecordRow
+
+
+class Monitor:
+    """A monitor that takes frames, and keeps what they tell as the real one does."""
+
+    def __init__(self) -> None:
+        self.waiting_bytes = 0
+        self.encoder = FrameEncoder()
+        self.encoder.seal(bytes(32))
+        self.frames: list[Frame] = []
+        self.files: dict[int, Any] = {}
+
+    def send(self, frame: Frame) -> None:
+        self.encoder.encode(frame)
+        self.frames.append(frame)
+        if frame.header["about"] == "reset":
+            self.files.clear()
+        for change in frame.header.get("changes", ()):
+            if change["value"] is None:
+                self.files.pop(change["id"], None)
+            else:
+                self.files[change["id"]] = change["value"]
+
+    def told(self, about: str) -> list[Any]:
+        return [frame.header for frame in self.frames if frame.header["about"] == about]
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.loop = FakeLoop()
+        self.registry = Registry()
+        self.child: Any = SimpleNamespace(connection=None, joined=None)
+        self.row: dict[str, Any] = {"term": 1}
+        self.tail: Any = lambda count: []
+        loop: Any = self.loop
+        self.feed = MonitorFeed(
+            loop, self.child, self.registry, lambda: dict(self.row), lambda count: self.tail(count)
+        )
+        self.index = 0
+
+    def join(self) -> Monitor:
+        monitor = Monitor()
+        self.child.connection = monitor
+        self.child.joined()
+        return monitor
+
+    def put(self, number: int, name: str = "name") -> None:
+        row = FileRow(number, name, 5, "ab" * 32, 1000)
+        self.registry._add_file(row)
+        change = Change("files", number, row.public())
+        record = RecordRow(number, number, 1000, "someone", "put", name[:200])
+        self.index += 1
+        entry = Entry(1, self.index, EntryKind.COMMAND, b"data")
+        self.feed.applied(entry, Outcome("put_file", {}, (change,), record))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_monitor_that_joins_is_given_everything_in_pieces(bench: Bench) -> None:
+    for number in range(1, 2 * PIECE_ROWS + 10):
+        bench.put(number)
+    monitor = bench.join()
+    bench.loop.advance(4 * TURN_S)
+    assert len(monitor.told("changes")) == 3
+    assert set(monitor.files) == set(bench.registry.files)
+
+
+def test_what_moves_while_the_whole_is_told_wins(bench: Bench) -> None:
+    for number in range(1, 2 * PIECE_ROWS):
+        bench.put(number)
+    monitor = bench.join()
+    bench.loop.advance(TURN_S)
+    del bench.registry.files[5]
+    bench.feed.changed(Change("files", 5, None))
+    bench.put(9999, "new")
+    bench.loop.advance(5 * TURN_S)
+    assert set(monitor.files) == set(bench.registry.files)
+
+
+def test_entries_and_records_follow(bench: Bench) -> None:
+    monitor = bench.join()
+    bench.put(1)
+    bench.feed.applied(Entry(1, 2, EntryKind.NOOP, b""), None)
+    bench.loop.advance(2 * TURN_S)
+    (log,) = monitor.told("log")
+    assert [(row["index"], row["kind"]) for row in log["entries"]] == [(1, "put_file"), (2, "noop")]
+    (records,) = monitor.told("records")
+    assert [row["record"] for row in records["records"]] == [1]
+
+
+def test_a_status_is_told_when_it_changes_and_now_and_then(bench: Bench) -> None:
+    monitor = bench.join()
+    bench.loop.advance(3 * TURN_S)
+    assert len(monitor.told("status")) == 1
+    bench.row["term"] = 2
+    bench.loop.advance(TURN_S)
+    assert len(monitor.told("status")) == 2
+    bench.loop.advance(monitor_feed.STATUS_S + TURN_S)
+    assert len(monitor.told("status")) == 3
+
+
+def test_rows_of_any_length_arrive(bench: Bench) -> None:
+    for number in range(1, PIECE_ROWS + 1):
+        bench.put(number, "\x01" * 1024)
+    monitor = bench.join()
+    bench.loop.advance(3 * TURN_S)
+    assert set(monitor.files) == set(bench.registry.files)
+
+
+def test_nothing_is_kept_for_a_monitor_that_is_not_there(bench: Bench) -> None:
+    for number in range(1, 100):
+        bench.put(number)
+    assert not bench.feed._changes
+    assert not bench.feed._entries
+
+
+def test_a_monitor_that_takes_nothing_costs_little_and_catches_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_feed, "PENDING_LIMIT", 100)
+    monitor = bench.join()
+    bench.loop.advance(TURN_S)
+    monitor.waiting_bytes = monitor_feed.BEHIND_BYTES + 1
+    before = len(monitor.frames)
+    for number in range(1, 301):
+        bench.put(number)
+        bench.loop.advance(TURN_S)
+    resets = [frame for frame in monitor.frames[before:] if frame.header["about"] != "reset"]
+    assert resets == []
+    assert len(bench.feed._changes) <= 100
+    monitor.waiting_bytes = 0
+    bench.loop.advance(5 * TURN_S)
+    assert set(monitor.files) == set(bench.registry.files)
+
+
+def test_damaged_records_keep_nobody_from_the_rest(bench: Bench) -> None:
+    def damaged(count: int) -> Any:
+        raise Refused("It is damaged.")
+
+    bench.tail = damaged
+    bench.put(1)
+    monitor = bench.join()
+    bench.loop.advance(2 * TURN_S)
+    assert set(monitor.files) == {1}

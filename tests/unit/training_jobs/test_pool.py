@@ -1,0 +1,135 @@
+"""Tasks and trainer processes: each task is answered once, whatever dies meanwhile."""
+
+from typing import Any
+
+import pytest
+
+from shared.errors import Busy, TaskFailed
+from tests.unit.node.fakes import FakeChild, FakeChildren, FakeLoop
+from worker.training import pool
+from worker.training.pool import ATTEMPTS, TrainerPool
+
+
+class Bench:
+    def __init__(self, cores: int = 2) -> None:
+        self.loop, self.children = FakeLoop(), FakeChildren()
+        loop: Any = self.loop
+        children: Any = self.children
+        self.pool = TrainerPool(loop, children, cores, {})
+        self.heard: list[Any] = []
+
+    @property
+    def trainers(self) -> list[FakeChild]:
+        return list(self.children.named.values())
+
+    def submit(self, op: str, *, first: bool = False) -> None:
+        self.pool.submit(op, {}, b"", lambda answer, body: self.heard.append((op, answer, body)), first=first)
+
+    def at_work(self) -> list[str]:
+        """The operations that trainers have now."""
+        found = [child.connection.open_calls() for child in self.trainers if child.connection]
+        return sorted(call.op for calls in found for call in calls)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    for child in bench.trainers:
+        child.join()
+    return bench
+
+
+def test_there_is_a_process_for_each_core() -> None:
+    assert [child.started for child in Bench(3).trainers] == [True] * 3
+
+
+def test_tasks_wait_until_a_process_has_joined() -> None:
+    bench = Bench(1)
+    bench.submit("a")
+    assert bench.at_work() == []
+    bench.trainers[0].join()
+    assert bench.at_work() == ["a"]
+
+
+def test_each_process_has_one_task_at_a_time_and_urgent_ones_go_first(bench: Bench) -> None:
+    for op in "abcd":
+        bench.submit(op)
+    bench.submit("urgent", first=True)
+    assert bench.at_work() == ["a", "b"]
+    for child in bench.trainers:
+        assert child.connection is not None
+        child.connection.open_calls()[0].answer({})
+    assert bench.at_work() == ["c", "urgent"]
+    assert [op for op, _, _ in bench.heard] == ["b", "a"] or [op for op, _, _ in bench.heard] == ["a", "b"]
+
+
+def test_urgent_tasks_keep_their_own_order() -> None:
+    bench = Bench(1)
+    bench.submit("shard")
+    for op in ("first", "second", "third"):
+        bench.submit(op, first=True)
+    child = bench.trainers[0].join()
+    done: list[str] = []
+    while calls := child.open_calls():
+        done.append(calls[0].op)
+        calls[0].answer({})
+    assert done == ["first", "second", "third", "shard"]
+
+
+def test_a_task_whose_process_died_is_given_to_another(bench: Bench) -> None:
+    bench.submit("a")
+    (victim,) = [child for child in bench.trainers if child.connection and child.connection.calls]
+    victim.die()
+    assert bench.heard == []
+    (other,) = [child for child in bench.trainers if child.connection]
+    assert other.connection is not None
+    other.connection.open_calls()[0].answer({"x": 1}, b"bytes")
+    assert bench.heard == [("a", {"x": 1}, b"bytes")]
+
+
+def test_a_task_that_ends_every_process_is_to_blame(bench: Bench) -> None:
+    bench.submit("deadly")
+    for _ in range(ATTEMPTS):
+        assert bench.heard == []
+        (victim,) = [child for child in bench.trainers if child.connection and child.connection.open_calls()]
+        victim.die()
+        victim.join()
+    assert isinstance(bench.heard[0][1], TaskFailed)
+    bench.submit("harmless")
+    assert bench.at_work() == ["harmless"]
+
+
+def test_an_idle_process_that_dies_is_given_nothing(bench: Bench) -> None:
+    bench.trainers[0].die()
+    bench.submit("a")
+    bench.submit("b")
+    assert bench.at_work() == ["a"]
+    bench.trainers[0].join()
+    assert bench.at_work() == ["a", "b"]
+
+
+def test_more_than_the_queue_takes_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "QUEUE_LIMIT", 2)
+    bench = Bench(1)
+    for op in "abc":
+        bench.submit(op)
+    assert bench.heard == []
+    bench.loop.advance(0)
+    assert [(op, type(answer)) for op, answer, _ in bench.heard] == [("c", Busy)]
+
+
+def test_what_an_answer_causes_may_be_another_task(bench: Bench) -> None:
+    rounds: list[str] = []
+
+    def again(answer: Any, body: bytes) -> None:
+        rounds.append("done")
+        if len(rounds) < 5:
+            bench.pool.submit("next", {}, b"", again)
+
+    bench.pool.submit("next", {}, b"", again)
+    for _ in range(5):
+        for child in bench.trainers:
+            assert child.connection is not None
+            for call in child.connection.open_calls():
+                call.answer({})
+    assert len(rounds) == 5
