@@ -10,6 +10,7 @@ import demo
 import environment
 from terminal import Terminal
 
+BENCHES = ("commit",)
 CHECKS = (
     ("layout", ("-m", "ruff", "format", "--check", "--quiet", ".")),
     ("lint", ("-m", "ruff", "check", "--quiet", ".")),
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code: 0 well, 1 failed, 2 wrong usage, 130 interrupted."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command != "test":
+    if rest and options.command not in ("test", "bench"):
         parser.error(f"unrecognised: {' '.join(rest)}")
     terminal = Terminal(sys.stdout)
     try:
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
             return _setup(options.extras, terminal)
         if options.command == "demo":
             return _demo(terminal, window=not options.no_window, keep=options.keep)
+        if options.command == "bench":
+            return _bench(options.what, rest)
         if options.command == "test":
             return _test(rest, terminal)
         return _check(terminal)
@@ -54,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--no-window", action="store_true", help="do not open the desktop window at the end")
     shown.add_argument("--keep", action="store_true", help="leave the cluster running")
     commands.add_parser("test", help="install what the tests need, and run them; takes the options of pytest")
+    bench = commands.add_parser("bench", help="measure, beside the machine's own floor and peers")
+    bench.add_argument("what", choices=BENCHES)
     commands.add_parser("check", help="layout, lint and types")
     return parser
 
@@ -82,6 +87,12 @@ def _test(pytest_arguments: Sequence[str], terminal: Terminal) -> int:
     return subprocess.run(
         [environment.program("python"), "-m", "pytest", *pytest_arguments], cwd=environment.ROOT
     ).returncode
+
+
+def _bench(what: str, arguments: Sequence[str]) -> int:
+    environment.prepare(["test"], Terminal(sys.stderr))  # stdout is for the figures
+    command = [environment.program("python"), "-m", f"tests.bench.{what}", *arguments]
+    return subprocess.run(command, cwd=environment.ROOT).returncode
 
 
 def _check(terminal: Terminal) -> int:

@@ -1,0 +1,157 @@
+"""Closed-loop clients in one process: each sends its next request when the last one is answered.
+
+`python -m tests.bench.clients` is started by the benches, so that the load has a core's share of its own:
+``minka|etcd put|read CLIENTS SECONDS HOST:PORT [ID KEY]``. It prints one JSON object, {"rate", "p50_ms", "p99_ms"}.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from shared.errors import MinkaError
+from shared.handshake import Introduction
+from worker.connections import Connection, Owner
+from worker.loop import Loop
+from worker.settings import read_address
+
+VALUE_BYTES = 1_024
+
+
+class Meter:
+    """Latencies of all answers."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self._latencies_s: list[float] = []
+
+    def answered(self, sent: float) -> None:
+        self._latencies_s.append(time.perf_counter() - sent)
+
+    def result(self) -> dict[str, float]:
+        seconds = time.perf_counter() - self.began
+        ordered = sorted(self._latencies_s)
+        return {
+            "rate": len(ordered) / seconds,
+            "p50_ms": ordered[len(ordered) // 2] * 1e3,
+            "p99_ms": ordered[len(ordered) * 99 // 100] * 1e3,
+        }
+
+
+class MinkaClient(Owner):
+    """One connection to the leader: puts of 1 KiB, or reads that take a read index."""
+
+    def __init__(
+        self, loop: Loop, address: tuple[str, int], worker: str, key: bytes, op: str, meter: Meter
+    ) -> None:
+        self._op, self._meter = op, meter
+        self._body = os.urandom(VALUE_BYTES)
+        self._digest = hashlib.sha256(self._body).hexdigest()
+        self._session = self._sequence = 0
+        about = Introduction("client", "bench", "client", "")
+        Connection.dial(loop, address, about, key, self, worker)
+
+    def opened(self, connection: Connection) -> None:
+        self._connection = connection
+        connection.call("session", {"client": "bench"}, b"", self._began)
+
+    def closed(self, connection: Connection, error: MinkaError) -> None:
+        raise SystemExit(f"a client lost its connection: {error}")
+
+    def _began(self, answer: dict[str, Any] | MinkaError, _: bytes) -> None:
+        if isinstance(answer, MinkaError):
+            raise SystemExit(str(answer))
+        self._session = answer["session"]
+        self._next()
+
+    def _next(self) -> None:
+        self._sequence += 1
+        sent = time.perf_counter()
+
+        def answered(answer: dict[str, Any] | MinkaError, _: bytes) -> None:
+            if isinstance(answer, MinkaError):
+                raise SystemExit(str(answer))
+            self._meter.answered(sent)
+            self._next()
+
+        if self._op == "read":
+            self._connection.call("file", {"file": "bench"}, b"", answered)
+            return
+        ticket = {"session": self._session, "sequence": self._sequence, "waiting_from": self._sequence}
+        fields = {
+            "ticket": ticket,
+            "name": f"v{self._sequence}",
+            "digest": self._digest,
+            "size_bytes": VALUE_BYTES,
+        }
+        self._connection.call("put", fields, self._body, answered)
+
+
+class EtcdClient:
+    """One keep-alive connection to etcd's HTTP gateway: puts of 1 KiB, or linearizable ranges."""
+
+    def __init__(self, loop: Loop, address: tuple[str, int], number: int, op: str, meter: Meter) -> None:
+        value = base64.b64encode(os.urandom(VALUE_BYTES)).decode()
+        key = base64.b64encode(f"key-{number}".encode()).decode()
+        body = json.dumps({"key": key, "value": value} if op == "put" else {"key": key}).encode()
+        path = "put" if op == "put" else "range"
+        head = f"POST /v3/kv/{path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._request = head.encode() + body
+        self._meter = meter
+        self._received = b""
+        self._socket = socket.create_connection(address)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop.watch(self._socket, selectors.EVENT_READ, self._readable)
+        self._next()
+
+    def _next(self) -> None:
+        self._sent = time.perf_counter()
+        self._socket.sendall(self._request)
+
+    def _readable(self, _: int) -> None:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise SystemExit("etcd closed a connection")
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = next(
+            int(line.split(b":")[1])
+            for line in head.splitlines()
+            if line.lower().startswith(b"content-length")
+        )
+        if len(body) < length:
+            return
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise SystemExit(self._received.decode())
+        self._received = b""
+        self._meter.answered(self._sent)
+        self._next()
+
+
+def main(arguments: list[str]) -> None:
+    """See the module's docstring."""
+    system, op, clients, seconds, where, *more = arguments
+    loop, meter, address = Loop(), Meter(), read_address(where)
+    make: Callable[[int], object]
+    if system == "minka":
+        worker, key = more[0], bytes.fromhex(more[1])
+        make = lambda _: MinkaClient(loop, address, worker, key, op, meter)  # noqa: E731
+    else:
+        make = lambda number: EtcdClient(loop, address, number, op, meter)  # noqa: E731
+    kept = [make(number) for number in range(int(clients))]
+    loop.call_later(float(seconds), loop.stop)
+    loop.run(lambda: None)
+    assert kept
+    print(json.dumps(meter.result()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
