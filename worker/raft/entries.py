@@ -69,7 +69,7 @@ class Membership:
                 and len(set(ids)) == len(ids)
                 and all(isinstance(member, str) and 0 < len(member) <= MAX_ID_CHARS for member in ids)
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Violation("a membership entry cannot be read") from error
         if not well_formed:
             raise Violation("a membership entry is malformed")
