@@ -66,6 +66,7 @@ FAULTS = [
     ("not_installed", "backend/icon.png", ""),
     ("forbidden_words", "worker/node.py", "# TO" + "DO: finish\n"),
     ("forbidden_words", "tests/unit/test_node.py", "pytest.sk" + "ip('later')\n"),
+    ("forbidden_words", "tests/unit/test_node.py", "@pytest.mark.sk" + "ipif(slow, reason='slow')\n"),
     ("forbidden_words", "docs/operations.md", "Look in /ho" + "me/ana/minka.\n"),
     ("forbidden_words", "frontend/app/main.js", "new Web" + "Socket('ws:');\n"),
     ("forbidden_words", "constraints.txt", "--index-url https://py" + "pi.org/simple\n"),
