@@ -8,6 +8,7 @@ far and the state it led to are remembered, so that no such pair is tried twice.
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
 Ask = TypeVar("Ask", contravariant=True)
@@ -61,8 +62,8 @@ class _Events:
         events = [(one.called, 0, number) for number, one in enumerate(operations, start=1)]
         events += [(one.returned, 1, -number) for number, one in enumerate(operations, start=1)]
         order = [0, *(event for _, _, event in sorted(events)), 0]
-        self.after = dict(zip(order, order[1:], strict=False))
-        self.before = dict(zip(order[1:], order, strict=False))
+        self.after = dict(pairwise(order))
+        self.before = {second: first for first, second in pairwise(order)}
 
     def lift(self, number: int) -> None:
         """Take an operation out."""
