@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.errors import MinkaError, Refused
+from shared.handshake import MAX_IDENTITY_BYTES
 from worker.children import CHILD_FLAG
+from worker.raft.entries import MAX_MEMBERS
 from worker.settings import Settings, read_address, read_keys, read_peers
 
 T = TypeVar("T")
@@ -20,25 +22,38 @@ CHILD_MODULES = ("worker.training.trainer", "worker.serving.predictor", "worker.
 def main(arguments: list[str] | None = None) -> int:
     """Run one worker in the foreground. Returns 0 after a clean stop, 1 when it could not go on, 2 for wrong usage."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == [CHILD_FLAG] and given[1] in CHILD_MODULES:
+    if given[:1] == [CHILD_FLAG] and given[1:2] and given[1] in CHILD_MODULES:
         runpy.run_module(given[1], run_name="__main__", alter_sys=True)
         return 0
     parsed = _parser().parse_args(given)
     from worker.node import Node
 
     try:
+        _when_asked_to_stop(_interrupt)
         node = Node(_settings(parsed))
+        _when_asked_to_stop(node.stop)
+        node.run()
+    except KeyboardInterrupt:
+        return 0  # while it was starting: nothing was promised to anyone yet
     except MinkaError as error:
         print(f"minka-worker: {error}", file=sys.stderr)
         return 1
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: node.stop())
-    try:
-        node.run()
-    except MinkaError as error:
-        print(f"minka-worker: {error}", file=sys.stderr)
+    except OSError as error:
+        where = f" {error.filename}:" if error.filename is not None else ""
+        print(f"minka-worker: The system refused:{where} {error.strerror or error}.", file=sys.stderr)
         return 1
     return 0
+
+
+def _when_asked_to_stop(stop: Callable[[], None]) -> None:
+    """Ctrl-C, Ctrl-Break, the end of a session, or a supervisor."""
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: stop())
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,6 +104,11 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         raise Refused(
             f"--peers does not name this worker, {parsed.id!r}.", "List all workers there, this one too."
         )
+    for peer in peers:
+        if len(peer.encode()) > MAX_IDENTITY_BYTES or not peer.isprintable():
+            raise Refused(f"{peer[:80]!r} is no name for a worker.", "Use a few letters and digits.")
+    if len(peers) > MAX_MEMBERS:
+        raise Refused(f"--peers names {len(peers)} workers.", f"A cluster has at most {MAX_MEMBERS}.")
     if not 1 <= parsed.cores <= 1_024:
         raise Refused(f"--cores is {parsed.cores}.", "Give a number from 1 to 1024.")
     return Settings(

@@ -5,6 +5,7 @@ lock. Its only regular hand-over is to the log-writer thread. Bulk data, computa
 processes of their own; what they bring comes back through the loop (DESIGN 3).
 """
 
+import contextlib
 import hashlib
 import os
 import random
@@ -37,8 +38,9 @@ from worker.registry.rows import Change
 from worker.roster import Roster
 from worker.serving.service import PredictionService
 from worker.settings import Settings, read_address, write_address
+from worker.space import Space
 from worker.storage.blobs import BlobStore
-from worker.storage.disk import DiskFull, OsDisk
+from worker.storage.disk import OsDisk
 from worker.storage.identity import Identity, establish, open_identity
 from worker.storage.log import EntryLog, LogCorrupt
 from worker.storage.records import RecordFile
@@ -54,6 +56,7 @@ from worker.watchers import ModelWatchers, Records
 
 ROW_S = 0.2
 DISK_RETRY_S = 1.0
+LOOK_AGAIN_S = 0.5
 
 
 class Node:
@@ -85,19 +88,13 @@ class Node:
 
         self._door = Door(self)
         self.transfers = Transfers(self.loop)
+        self.space = Space(self.loop, self.transfers, self._reserve, self.log)
         self.links = PeerLinks(
             self.loop, settings.id, self.cluster, settings.keys.cluster, self.peer_lost, self.log
         )
         self.exchange = Exchange(self.loop, self.store, self.transfers, self.links, self.voters)
         self.registry = Registry()
         self.driver = self._make_driver()
-        self._writer: LogWriter[int] = LogWriter(
-            self._log,
-            done=lambda numbers: self.loop.post(lambda: self.driver.persisted(numbers[-1])),
-            failed=lambda error: self.loop.post(lambda: self._fail(error)),
-            full=lambda error: self.loop.post(lambda: self._disk_full(error)),
-            reserve=self._reserve,
-        )
 
         self._children = Children(self.loop, settings.id, self.log)
         environment = child_environment(os.environ)
@@ -112,6 +109,14 @@ class Node:
             self.links.add(peer, address)
         self.roster = Roster(self)
         self._tell_row()
+        # Last: its thread would outlive a failure of anything before.
+        self._writer: LogWriter[int] = LogWriter(
+            self._log,
+            done=lambda numbers: self.loop.post(lambda: self.driver.persisted(numbers[-1])),
+            failed=lambda error: self.loop.post(lambda: self._fail(error)),
+            full=lambda error: self.loop.post(lambda: self.space.is_full(error)),
+            reserve=self._reserve,
+        )
 
     def _open_log(self) -> tuple[Identity, EntryLog]:
         """The log of this disk. One that is damaged is laid aside: this worker begins again, as one that was wiped."""
@@ -200,12 +205,11 @@ class Node:
         self._failure = error
         self.loop.stop()
 
-    def _disk_full(self, error: DiskFull) -> None:
-        self.log(f"ALARM: {error}")
-
     def log(self, line: str) -> None:
         """One line for whoever watches the terminal."""
-        print(f"{time.strftime('%H:%M:%S')} {self.settings.id}: {line}", file=sys.stderr, flush=True)
+        shown = "".join(character if character.isprintable() else "?" for character in line)
+        with contextlib.suppress(OSError):  # whoever read the terminal has gone
+            print(f"{time.strftime('%H:%M:%S')} {self.settings.id}: {shown}", file=sys.stderr, flush=True)
 
     def hear(self, message: Message) -> None:
         """A peer's consensus message; raises `Violation`."""
@@ -284,7 +288,9 @@ class Node:
         return time.time_ns() // 1_000_000
 
     def _caught_up(self, error: MinkaError | None) -> None:
-        if error is None and self._caught_up_for is not None:
+        if isinstance(error, Busy):
+            self.loop.call_later(LOOK_AGAIN_S, lambda: self.driver.read(self._caught_up))
+        elif error is None and self._caught_up_for is not None:
             self._coordinator.lead(self._caught_up_for, list(self.registry.models.values()))
 
     # --- what requests need

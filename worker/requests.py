@@ -142,6 +142,7 @@ class Requests:
     # --- files
 
     def _begin_upload(self, request: Request, asked: messages.BeginUpload) -> None:
+        self._node.space.check()
         self._node.exchange.begin(request, _blob(asked.digest, asked.size_bytes))
 
     def _upload_chunk(self, request: Request, asked: messages.UploadChunk) -> None:
@@ -153,6 +154,7 @@ class Requests:
         self._node.exchange.finish(request, asked.digest)
 
     def _put(self, request: Request, asked: messages.Put) -> None:
+        self._node.space.check()
         blob = _blob(asked.digest, asked.size_bytes)
         if not asked.name or len(asked.name) > messages.NAME_CHARACTERS:
             raise Refused(f"A file needs a name of 1 to {messages.NAME_CHARACTERS} characters.")
@@ -215,6 +217,7 @@ class Requests:
     # --- training and models
 
     def _train(self, request: Request, asked: messages.Train) -> None:
+        self._node.space.check()
         spec = fields.encode(asked.spec)
         roles = ("inputs", "outputs", "test_inputs", "test_outputs")
         sources = {role: file for role in roles if (file := spec.pop(role)) is not None}
