@@ -85,11 +85,6 @@ class MonitorFeed:
         with contextlib.suppress(MinkaError):  # damaged records are not shown; who asks for them is told
             self._send_rows("records", "records", self._tail(2 * PIECE_ROWS))
 
-    def restored(self) -> None:
-        """The registry was replaced as a whole."""
-        if self._child.connection is not None:
-            self._tell_all()
-
     def _tell_all(self) -> None:
         """Begin anew: the monitor forgets its rows, and is given all of them in pieces."""
         self._changes.clear()
