@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import debian
 import demo
 import environment
+import simulate
 from terminal import Terminal
 
 BENCHES = ("commit",)
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
             return _demo(terminal, window=not options.no_window, keep=options.keep)
         if options.command == "bench":
             return _bench(options.what, rest)
+        if options.command == "simulate":
+            return simulate.run(options, terminal)
         if options.command == "test":
             return _test(rest, terminal)
         return _check(terminal)
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("test", help="install what the tests need, and run them; takes the options of pytest")
     bench = commands.add_parser("bench", help="measure, beside the machine's own floor and peers")
     bench.add_argument("what", choices=BENCHES)
+    simulate.add_options(commands.add_parser("simulate", help="whole clusters under faults, seed after seed"))
     commands.add_parser("check", help="layout, lint and types")
     return parser
 

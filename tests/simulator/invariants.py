@@ -68,13 +68,12 @@ class Invariants:
     def after_turn(self, server: "Server") -> None:
         """Check all that this server's turn can have changed."""
         state = server.core._state
-        term, commit, applied = state.term, state.log.commit, server.registry.applied_index
-        seen_term, seen_commit, seen_applied = self.positions.get(server.id, (0, 0, 0))
-        demand(term >= seen_term, f"the term of {server.id} fell from {seen_term} to {term}")
-        demand(commit >= seen_commit, f"the commit index of {server.id} fell from {seen_commit} to {commit}")
-        demand(applied >= seen_applied, f"the applied index of {server.id} fell from {seen_applied}")
-        demand(applied <= commit, f"{server.id} applies {applied}, but only {commit} is committed")
-        self.positions[server.id] = (term, commit, applied)
+        term, commit, applied = position = state.term, state.log.commit, server.registry.applied_index
+        seen = self.positions.get(server.id, (0, 0, 0))
+        if position != seen:
+            holds = term >= seen[0] and commit >= seen[1] and seen[2] <= applied <= commit
+            demand(holds, f"term, commit and applied index of {server.id} went from {seen} to {position}")
+            self.positions[server.id] = position
         if state.role is Role.LEADER and self.leaders.get(term) != server.id:
             demand(
                 term not in self.leaders,
@@ -162,14 +161,12 @@ class Invariants:
     def applied(self, server: "Server", entry: Entry, outcome: Outcome | None) -> None:
         """State Machine Safety (5.4.3): the same entry, and the same state after it, everywhere."""
         index = entry.index
-        demand(
-            index <= len(server.promised_terms) and server.promised_terms[index - 1] == entry.term,
-            f"{server.id} applies {index}, which is not durable there",
-        )
+        if index > len(server.promised_terms) or server.promised_terms[index - 1] != entry.term:
+            raise Broken(f"{server.id} applies {index}, which is not durable there")
         here = Applied(_fingerprint(entry), server.registry.state_digest)
         if index <= len(self.history):
-            known = self.history[index - 1]
-            demand(here == known, f"State Machine Safety: {server.id} differs from the others at {index}")
+            if here != self.history[index - 1]:
+                raise Broken(f"State Machine Safety: {server.id} differs from the others at {index}")
             return
         demand(index == len(self.history) + 1, f"{server.id} skips an entry before {index}")
         self.history.append(here)

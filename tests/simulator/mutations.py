@@ -7,11 +7,20 @@ from unittest.mock import patch
 
 from tests.simulator.disk import SimulatedFile
 from worker.driver import Driver
-from worker.raft import HardState, Raft, Role, VoteReply, VoteRequest, election, follower, read_index, replication
+from worker.raft import (
+    HardState,
+    Raft,
+    Role,
+    VoteRequest,
+    election,
+    follower,
+    read_index,
+    replication,
+)
 from worker.raft.log import Log
 from worker.raft.messages import Heartbeat
-from worker.raft.state import State
 from worker.raft.ready import ReadState, Ready
+from worker.raft.state import State
 from worker.registry.sessions import Sessions, Ticket
 from worker.storage.recovery import Recovered
 from worker.storage.segment import SegmentReader
