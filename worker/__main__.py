@@ -6,6 +6,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from worker.raft.entries import MAX_MEMBERS
 from worker.settings import Settings, read_address, read_keys, read_peers
 
 T = TypeVar("T")
-CHILD_MODULES = ("worker.training.trainer", "worker.serving.predictor", "worker.monitor")
+CHILD_MODULES = ("worker.training.trainer", "worker.serving.predictor", "worker.monitor", "worker.compaction")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="C",
         help="processes that train (default: all cores)",
     )
+    for name, kind in (("--compact-entries", int), ("--compact-bytes", int), ("--blob-idle", float)):
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
     return parser
 
 
@@ -111,7 +114,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         raise Refused(f"--peers names {len(peers)} workers.", f"A cluster has at most {MAX_MEMBERS}.")
     if not 1 <= parsed.cores <= 1_024:
         raise Refused(f"--cores is {parsed.cores}.", "Give a number from 1 to 1024.")
-    return Settings(
+    settings = Settings(
         id=parsed.id,
         data=parsed.data.absolute(),
         listen=parsed.listen,
@@ -121,6 +124,12 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         keys=read_keys(parsed.keys),
         cores=parsed.cores,
     )
+    given = {
+        "compact_entries": parsed.compact_entries,
+        "compact_bytes": parsed.compact_bytes,
+        "blob_idle_s": parsed.blob_idle,
+    }
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
 if __name__ == "__main__":

@@ -12,14 +12,15 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from shared.errors import Busy, MinkaError, NotLeader, ProtocolViolation, Refused, from_failure
 from worker.raft import errors as raft_errors
-from worker.raft.entries import Entry, EntryKind, HardState
+from worker.raft.entries import Entry, EntryKind, HardState, SnapshotMeta
 from worker.raft.messages import Message
 from worker.raft.raft import Raft
-from worker.raft.ready import Leadership, ReadState, Ready, Role
+from worker.raft.ready import Leadership, ReadState, Ready, Role, SnapshotChunk
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.registry import Outcome, Registry
@@ -29,6 +30,10 @@ Answered = Callable[[dict[str, Any] | MinkaError], None]
 
 Readable = Callable[[MinkaError | None], None]
 """Hears once when a read is linearizable (None), or why it can't be."""
+
+Taken = Callable[[Registry | None], None]
+"""Hears that a chunk is kept: of the last one with the state of the whole, durable and with every blob that it names, or
+with None if it was no use."""
 
 ENTRY_LIMIT_BYTES = 8 * 1024 * 1024
 PROPOSALS_LIMIT_BYTES = 32 * 1024 * 1024
@@ -43,7 +48,13 @@ _SCAN_BYTES = 4 * 1024 * 1024
 class Log(Protocol):
     """The durable log, as the driver uses it."""
 
-    def prepare(self, hard_state: HardState | None, entries: Sequence[Entry]) -> Any: ...
+    def prepare(
+        self,
+        hard_state: HardState | None,
+        entries: Sequence[Entry],
+        snapshot: SnapshotMeta | None = None,
+        keep_from: int | None = None,
+    ) -> Any: ...
 
     def installed(self, batch: Any) -> None: ...
 
@@ -63,13 +74,19 @@ class Surroundings(Protocol):
         """Take a message to a peer; it may be lost."""
 
     def persist(self, batch: Any, number: int) -> None:
-        """Write this batch durably, in order, then call `Driver.persisted(number)`."""
+        """Write this batch durably, in order of the numbers, then call `Driver.persisted(number)`."""
 
     def missing(self, blobs: tuple[Blob, ...]) -> set[str]:
         """The digests among `blobs` that this worker lacks; it begins to pull them, and calls `Driver.arrived`."""
 
     def applied(self, entry: Entry, outcome: Outcome | None) -> None:
         """An entry took effect."""
+
+    def restore(self, chunk: SnapshotChunk, taken: Taken) -> None:
+        """Keep a chunk of the leader's snapshot, then call `taken`."""
+
+    def restored(self, snapshot: SnapshotMeta) -> None:
+        """Log and registry are those of this snapshot now."""
 
     def led(self, leadership: Leadership) -> None:
         """Who leads has changed, as far as this worker knows."""
@@ -86,13 +103,15 @@ class Unfounded:
     lacks: set[str]
 
 
-def first_unfounded(log: Log, missing: Callable[[tuple[Blob, ...]], set[str]]) -> tuple[int, list[Unfounded]]:
-    """The last index before the first entry that names a blob which is not here, and all such entries.
+def first_unfounded(
+    log: Log, missing: Callable[[tuple[Blob, ...]], set[str]], after: int = 0
+) -> tuple[int, list[Unfounded]]:
+    """The last index before the first entry that names a blob which is not here, and all such entries behind `after`.
 
     An entry reaches the log before its blob arrives, so a worker that stopped in between must not count as holding it.
     """
     unfounded: list[Unfounded] = []
-    index = log.first_index()
+    index = max(log.first_index(), after + 1)
     while index <= log.last_index():
         for entry in log.entries(index, log.last_index() + 1, _SCAN_BYTES):
             if lacks := _lacks(entry, missing):
@@ -106,13 +125,17 @@ def _lacks(entry: Entry, missing: Callable[[tuple[Blob, ...]], set[str]]) -> set
     return missing(named) if named else set()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Write:
-    """A Ready on its way to the disk."""
+    """A batch on its way to the disk. What its Ready promises may be said once it is durable, and its chunk `taken`."""
 
-    ready: Ready
+    number: int
     batch: Any
-    size_bytes: int
+    ready: Ready | None
+    then: Callable[[], None] | None
+    size_bytes: int = 0
+    durable: bool = False
+    taken: bool = True
 
 
 class Driver:
@@ -134,6 +157,7 @@ class Driver:
         self._around = surroundings
         self._writes: deque[_Write] = deque()
         self._writes_bytes = 0
+        self._number = 0
         self._unfounded = list(unfounded)
         self._durable = Ready(0, log.last_index(), log.term(log.last_index()))
         """The newest Ready that is durable."""
@@ -156,13 +180,28 @@ class Driver:
         self.core.step(message, now)
 
     def persisted(self, number: int) -> None:
-        """The write of Ready `number`, and all before it, are durable."""
-        while self._writes and self._writes[0].ready.number <= number:
+        """The write of this number, and all before it, are durable."""
+        for write in self._writes:
+            if write.number > number:
+                break
+            if not write.durable:
+                write.durable = True
+                self._log.installed(write.batch)
+                if write.then is not None:
+                    write.then()
+        self._advance()
+
+    def _advance(self) -> None:
+        while self._writes and self._writes[0].durable and self._writes[0].taken:
             write = self._writes.popleft()
             self._writes_bytes -= write.size_bytes
-            self._log.installed(write.batch)
-            self._promise(write.ready)
+            if write.ready is not None:
+                self._promise(write.ready)
         self._acknowledge()
+
+    def lacking(self) -> dict[str, int]:
+        """The blobs that the log names and this worker has not got, each with the last entry that names it."""
+        return {digest: entry.index for entry in self._unfounded for digest in entry.lacks}
 
     def arrived(self, digest: str) -> None:
         """This worker durably holds that blob now (or it is not needed any more)."""
@@ -290,15 +329,48 @@ class Driver:
         for entry in ready.entries:
             if lacks := _lacks(entry, self._around.missing):
                 self._unfounded.append(Unfounded(entry.index, lacks))
-        if ready.hard_state is None and not ready.entries and not self._writes:
+        if ready.hard_state is None and not (ready.entries or ready.snapshot or self._writes):
             self._promise(ready)  # nothing of its own to write, and nothing to wait for
             self._acknowledge()
             return
-        batch = self._log.prepare(ready.hard_state, ready.entries)
-        size_bytes = sum([len(entry.data) for entry in ready.entries])
-        self._writes.append(_Write(ready, batch, size_bytes))
-        self._writes_bytes += size_bytes
-        self._around.persist(batch, ready.number)
+        write = self._write(self._log.prepare(ready.hard_state, ready.entries), ready)
+        if ready.snapshot is not None:
+            write.taken = False
+            self._around.restore(ready.snapshot, partial(self._took, write, ready.snapshot))
+
+    def _write(self, batch: Any, ready: Ready | None, then: Callable[[], None] | None = None) -> _Write:
+        self._number += 1
+        write = _Write(self._number, batch, ready, then)
+        if ready is not None:
+            write.size_bytes = sum([len(entry.data) for entry in ready.entries])
+        self._writes.append(write)
+        self._writes_bytes += write.size_bytes
+        self._around.persist(batch, write.number)
+        return write
+
+    # --- snapshots
+
+    def compact(self, snapshot: SnapshotMeta, keep_from: int, done: Callable[[], None]) -> None:
+        """Give up the log below `keep_from`, for which a durable snapshot stands; `done` once that is durable, too."""
+        self._write(self._log.prepare(None, (), snapshot, keep_from), None, done)
+
+    def _took(self, write: _Write, chunk: SnapshotChunk, state: Registry | None) -> None:
+        """A chunk was taken; after the last one, the log is replaced, and then the state."""
+
+        def replaced() -> None:
+            assert state is not None, "the log was replaced for its sake"
+            self.registry.replace(state)
+            self._unfounded.clear()
+            write.taken = True
+            self._around.restored(chunk.snapshot)
+
+        if state is not None:
+            self._write(self._log.prepare(None, (), chunk.snapshot), None, replaced)
+            return
+        if chunk.last:
+            self.core.snapshot_refused()
+        write.taken = True
+        self._advance()
 
     def _promise(self, ready: Ready) -> None:
         """This Ready is durable: what it promises may be said. A missing blob withholds no vote."""

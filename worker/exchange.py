@@ -47,10 +47,14 @@ class Exchange:
 
     def want(self, blob: Blob, held: Held) -> None:
         """Pull `blob` from any peer that has it, for as long as that takes."""
-        if self._store.has(blob.digest):
+        if self._store.use(blob.digest):
             held(None)
         else:
             self._pulls.want(blob, held)
+
+    def let_go(self, blob: Blob, held: Held) -> None:
+        """Who said `want` with this `held` does not wait any more."""
+        self._pulls.let_go(blob, held)
 
     def replicate(self, blob: Blob, held: Held) -> None:
         """Have a majority hold a blob that this worker holds; the others keep pulling it afterwards."""

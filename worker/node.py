@@ -20,24 +20,27 @@ from shared.frames import Frame
 from shared.messages import INLINE_BYTES
 from worker.children import Children
 from worker.door import Door
-from worker.driver import Driver, first_unfounded
+from worker.driver import Driver, Taken, first_unfounded
 from worker.exchange import Exchange
 from worker.formation import Standing, find_place, keep_formation, lay_aside, load_formation
+from worker.installation import Installation
 from worker.loop import Loop
 from worker.monitor_feed import MonitorFeed
+from worker.needs import Needs
 from worker.peers import PeerLinks
 from worker.raft.config import Config
-from worker.raft.entries import Entry, Membership
+from worker.raft.entries import Entry, Membership, SnapshotMeta
 from worker.raft.messages import Message
 from worker.raft.raft import Raft
-from worker.raft.ready import Leadership, Role
+from worker.raft.ready import Leadership, Role, SnapshotChunk
 from worker.registry import commands
 from worker.registry.commands import Blob
-from worker.registry.registry import Outcome, Registry
+from worker.registry.registry import Outcome
 from worker.registry.rows import Change
 from worker.roster import Roster
 from worker.serving.service import PredictionService
 from worker.settings import Settings, read_address, write_address
+from worker.snapshots import Loaded, Snapshots, open_log
 from worker.space import Space
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import OsDisk
@@ -45,6 +48,7 @@ from worker.storage.identity import Identity, establish, open_identity
 from worker.storage.log import EntryLog, LogCorrupt
 from worker.storage.records import RecordFile
 from worker.storage.reserve import Reserve
+from worker.storage.snapshots import SnapshotStore
 from worker.storage.writer import LogWriter
 from worker.training.coordinator import Coordinator
 from worker.training.environment import child_environment
@@ -55,7 +59,6 @@ from worker.verification import Auditor
 from worker.watchers import ModelWatchers, Records
 
 ROW_S = 0.2
-DISK_RETRY_S = 1.0
 LOOK_AGAIN_S = 0.5
 
 
@@ -77,14 +80,15 @@ class Node:
         self._lock = disk.lock(settings.data / "lock")
         self.cluster = cluster_id(settings)
         self._disk = disk
-        self._identity, self._log = self._open_log()
+        snapshots = SnapshotStore(disk, settings.data / "snapshots")
+        self._identity, self.entry_log, found = self._open_log(snapshots)
         self.formation = load_formation(disk, settings.data)
         self._reserve = Reserve(disk, settings.data)
         self._reserve.restore()
         self.store = BlobStore(disk, settings.data / "blobs")
         self.records = Records(self.loop, RecordFile(disk, settings.data / "records"), self.log)
-        if self._log.torn_bytes:
-            self.log(f"cut {self._log.torn_bytes} bytes of an unfinished write off the log")
+        if self.entry_log.torn_bytes:
+            self.log(f"cut {self.entry_log.torn_bytes} bytes of an unfinished write off the log")
 
         self._door = Door(self)
         self.transfers = Transfers(self.loop)
@@ -93,10 +97,13 @@ class Node:
             self.loop, settings.id, self.cluster, settings.keys.cluster, self.peer_lost, self.log
         )
         self.exchange = Exchange(self.loop, self.store, self.transfers, self.links, self.voters)
-        self.registry = Registry()
+        self._children = Children(self.loop, settings.id, self.log)
+        self.registry = found.registry
+        self.snapshots = Snapshots(self, snapshots, found, self._children)
+        self.installation = Installation(self)
+        self.needs = Needs(self)
         self.driver = self._make_driver()
 
-        self._children = Children(self.loop, settings.id, self.log)
         environment = child_environment(os.environ)
         pool = TrainerPool(self.loop, self._children, settings.cores, environment)
         self.workshop = Workshop(self, pool, settings.data / "scratch")
@@ -107,23 +114,28 @@ class Node:
         self._feed = self._start_monitor()
         for peer, address in settings.peers.items():
             self.links.add(peer, address)
+        for peer in self.registry.members:
+            self._member_changed(peer)
         self.roster = Roster(self)
         self._tell_row()
         # Last: its thread would outlive a failure of anything before.
         self._writer: LogWriter[int] = LogWriter(
-            self._log,
+            self.entry_log,
             done=lambda numbers: self.loop.post(lambda: self.driver.persisted(numbers[-1])),
             failed=lambda error: self.loop.post(lambda: self._fail(error)),
             full=lambda error: self.loop.post(lambda: self.space.is_full(error)),
             reserve=self._reserve,
         )
 
-    def _open_log(self) -> tuple[Identity, EntryLog]:
-        """The log of this disk. One that is damaged is laid aside: this worker begins again, as one that was wiped."""
+    def _open_log(self, snapshots: SnapshotStore) -> tuple[Identity, EntryLog, Loaded]:
+        """The log of this disk, and the state that it goes on from.
+
+        If either is damaged, both are laid aside: this worker begins again, as one that was wiped.
+        """
         settings = self.settings
         identity = open_identity(self._disk, settings.data, settings.id, self.cluster)
         try:
-            log = EntryLog.open(self._disk, settings.data / "log", identity)
+            log, found = open_log(self._disk, settings.data, identity, snapshots, self.log)
         except LogCorrupt as damage:
             if len(settings.peers) == 1:
                 raise
@@ -132,22 +144,27 @@ class Node:
                 f"ALARM: {damage} It was laid aside in {aside}; this worker asks its peers for a new copy."
             )
             identity = open_identity(self._disk, settings.data, settings.id, self.cluster)
-            log = EntryLog.open(self._disk, settings.data / "log", identity)
-        return establish(self._disk, settings.data, identity), log
+            log, found = open_log(self._disk, settings.data, identity, snapshots, self.log)
+        return establish(self._disk, settings.data, identity), log, found
 
     def _make_driver(self) -> Driver:
         first = Membership(frozenset(self.settings.peers))
-        founded, unfounded = first_unfounded(self._log, self.missing)
+        state, snapshot = self.registry.applied_index, self.entry_log.snapshot()
+        founded, unfounded = first_unfounded(self.entry_log, self.missing, after=state)
+        if self.formation is not None:
+            first = snapshot.membership if snapshot.index else self.formation.membership
         core = Raft(
             Config(self.settings.id),
-            self._log.hard_state,
-            self._log,
-            first if self.formation is None else self.formation.membership,
+            self.entry_log.hard_state,
+            self.entry_log,
+            first,
             random.Random(),
             self.loop.now,
             stable_index=founded,
+            applied_index=state,
+            snapshots=self.snapshots.store,
         )
-        return Driver(core, self._log, self.registry, self, unfounded)
+        return Driver(core, self.entry_log, self.registry, self, unfounded)
 
     # --- its life
 
@@ -172,6 +189,7 @@ class Node:
         if self.formation is None and not self._found_place():
             return self.loop.now + ROW_S
         deadline = self.driver.pump(self.loop.now)
+        self.snapshots.look()
         self.records.flush()
         self._coordinator.assign()
         self.watchers.look()
@@ -196,7 +214,7 @@ class Node:
         self._door.close(leaving)
         self._writer.close()
         self.transfers.close()
-        self._log.close()
+        self.entry_log.close()
         self._lock.release()
         self.loop.close()
 
@@ -233,24 +251,10 @@ class Node:
             self._fail(error)
 
     def missing(self, blobs: tuple[Blob, ...]) -> set[str]:
-        lacking = [blob for blob in blobs if not self.store.has(blob.digest)]
-        for blob in lacking:
-            self._pull_for_log(blob)
-        return {blob.digest for blob in lacking}
-
-    def _pull_for_log(self, blob: Blob) -> None:
-        """An entry of the log names this blob: try until it is here."""
-
-        def held(error: MinkaError | None) -> None:
-            if error is None:
-                self.driver.arrived(blob.digest)
-            else:
-                self.log(f"the log names a blob that cannot be stored yet: {error}")
-                self.loop.call_later(DISK_RETRY_S, lambda: self._pull_for_log(blob))
-
-        self.exchange.want(blob, held)
+        return self.needs.missing(blobs)
 
     def applied(self, entry: Entry, outcome: Outcome | None) -> None:
+        self.snapshots.applied(entry)
         self._feed.applied(entry, outcome)
         if outcome is not None:
             if outcome.record is not None:
@@ -260,11 +264,26 @@ class Node:
                     self._member_changed(str(change.id))
                 elif change.set == "models" and isinstance(change.id, str):
                     self._coordinator.changed(self.registry.models[change.id])
+        self._answer_waiting()
+
+    def _answer_waiting(self) -> None:
         if self._when_applied:
-            due = [call for index, call in self._when_applied if index <= entry.index]
-            self._when_applied = [one for one in self._when_applied if one[0] > entry.index]
+            applied = self.registry.applied_index
+            due = [call for index, call in self._when_applied if index <= applied]
+            self._when_applied = [one for one in self._when_applied if one[0] > applied]
             for call in due:
                 call()
+
+    def restore(self, chunk: SnapshotChunk, taken: Taken) -> None:
+        self.installation.take(chunk, taken)
+
+    def restored(self, snapshot: SnapshotMeta) -> None:
+        self.snapshots.replaced(snapshot.index, self.installation.packs)
+        self.installation.restored()
+        for peer in self.registry.members:
+            self._member_changed(peer)
+        self._feed.replaced()
+        self._answer_waiting()
 
     def _member_changed(self, id: str) -> None:
         row = self.registry.members.get(id)
@@ -307,11 +326,17 @@ class Node:
         return sorted(found + [peer for peer, one in status.peers.items() if one.match_index >= index])
 
     def holds(self, blob: Blob) -> bool:
-        return self.store.has(blob.digest) and self.store.size(blob.digest) == blob.size_bytes
+        return self.store.use(blob.digest) and self.store.size(blob.digest) == blob.size_bytes
 
-    def small_bytes(self, index: int) -> bytes:
-        """The body of entry `index`: a small file's own bytes."""
-        return commands.body_of(self._log.entries(index, index + 1, INLINE_BYTES)[0].data)
+    def small_file(self, digest: str, index: int) -> Callable[[], bytes]:
+        """What reads a small file's bytes, on a transfer thread: they ride in entry `index`, or lie in a pack by now."""
+        if index >= self.entry_log.first_index():
+            data = commands.body_of(self.entry_log.entries(index, index + 1, INLINE_BYTES)[0].data)
+            return lambda: data
+        place = self.snapshots.packs.places.get(digest)
+        if place is None:
+            raise Refused(f"The bytes of {digest} are not here.", "Ask another worker.")
+        return lambda: self.store.read(place.pack, place.offset, place.size_bytes)
 
     def when_applied(self, index: int, call: Callable[[], None]) -> None:
         """Call once entry `index` is applied here."""

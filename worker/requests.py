@@ -5,6 +5,7 @@ bytes that are named by their digest are served by anyone. A request that cannot
 and everyone else go on.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import FileRow
 from worker.training import plan
+from worker.transfers import as_refusal
 from worker.verification import Verification
 
 if TYPE_CHECKING:
@@ -201,9 +203,15 @@ class Requests:
         if index is None:
             self._node.exchange.read(request, asked.digest, asked.offset, asked.length)
             return
-        data = self._node.small_bytes(index)
-        part = data[asked.offset : asked.offset + min(asked.length, CHUNK_BYTES)]
-        request.reply({"size_bytes": len(data)}, part)
+
+        def read(data: bytes | None, error: BaseException | None) -> None:
+            if data is None:
+                request.fail(as_refusal(error or AssertionError("neither bytes nor an error")))
+                return
+            part = data[asked.offset : asked.offset + min(asked.length, CHUNK_BYTES)]
+            request.reply({"size_bytes": len(data)}, part)
+
+        self._node.transfers.run(self._node.small_file(asked.digest, index), read)
 
     def _verify(self, request: Request, asked: messages.Verify) -> None:
         def readable(error: MinkaError | None) -> None:
@@ -320,6 +328,11 @@ class PeerRequests:
                     self._node.auditor.answer(request, page.index, page.ids[: messages.PAGE_ROWS])
                 case "shard":
                     self._shard(request)
+                case "needs":
+                    self._node.needs.answer(request)
+                case "records":
+                    after = fields.decode(_Records, request.fields).after
+                    request.reply({}, json.dumps(self._node.records.page(after)).encode())
                 case _:
                     raise Refused(f"There is no operation {request.op!r} between workers.")
         except MinkaError as error:
@@ -343,6 +356,11 @@ class PeerRequests:
 class _Hold:
     digest: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Records:
+    after: int
 
 
 @dataclass(frozen=True, slots=True)

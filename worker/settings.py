@@ -30,6 +30,11 @@ class Settings:
     """Every worker of the first membership by id, this one included."""
     keys: Keys
     cores: int
+    compact_entries: int = 20_000
+    compact_bytes: int = 64 * 1_048_576
+    """A snapshot is made when the log has grown by so many entries, or so many bytes."""
+    blob_idle_s: float = 600.0
+    """A blob that nothing names is removed when it was not in use for so long."""
 
 
 def read_address(text: str) -> Address:

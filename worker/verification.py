@@ -63,10 +63,17 @@ class Auditor:
         if size_bytes > INLINE_BYTES:
             return digest, lambda: str(self._node.store.verify(digest))
         try:
-            data = self._node.small_bytes(int(id))
+            read = self._node.small_file(digest, int(id))
         except MinkaError:
             return digest, lambda: "corrupt"
-        return digest, lambda: "ok" if hashlib.sha256(data).hexdigest() == digest else "corrupt"
+        return digest, lambda: _state_of(read, digest)
+
+
+def _state_of(read: Callable[[], bytes], digest: str) -> str:
+    try:
+        return "ok" if hashlib.sha256(read()).hexdigest() == digest else "corrupt"
+    except MinkaError:
+        return "missing"
 
 
 class Verification:

@@ -96,6 +96,25 @@ class Records:
     def tail(self, count: int) -> list[dict[str, Any]]:
         return self._file.tail(count)
 
+    @property
+    def last(self) -> int:
+        """The number of the last record that is written."""
+        return self._file.last
+
+    def page(self, after: int) -> list[dict[str, Any]]:
+        """Some records after number `after`, for a worker that lacks them."""
+        return self._file.read(after, PAGE_ROWS)
+
+    def mend(self, rows: list[dict[str, Any]]) -> None:
+        """Take records that another worker has made."""
+        self._file.append(rows)
+
+    def sync(self) -> int:
+        """Make durable what is written, on a transfer thread; the number of the last such record."""
+        last = self._file.last
+        self._file.sync()
+        return last
+
     def answer(self, request: Request, after: int, tail: int | None, wait_s: float) -> None:
         """Answer with the records after number `after`, or the last `tail`; wait for one if there is none."""
         self.flush()

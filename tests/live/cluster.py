@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -37,8 +37,10 @@ def wait_for(what: str, look: Callable[[], T | None], deadline_s: float = DEADLI
 class LiveCluster:
     """Workers w1, w2, ... of one cluster. Use as a context manager: it ends every process that it started."""
 
-    def __init__(self, directory: Path, size: int, cores: int = 1) -> None:
+    def __init__(self, directory: Path, size: int, cores: int = 1, options: Sequence[str] = ()) -> None:
+        """`options` are given to every worker."""
         self.directory = directory
+        self.options = list(options)
         self.cores = cores
         self.ids = [f"w{number}" for number in range(1, size + 1)]
         self.client_key = secrets.token_bytes(32)
@@ -77,7 +79,7 @@ class LiveCluster:
         where = ["--listen", f"127.0.0.1:{self.ports[id]}", "--monitor", f"127.0.0.1:{self.monitors[id]}"]
         files = ["--data", str(self.directory / id), "--keys", str(self.directory / "cluster.keys")]
         own = ["--id", id, "--peers", peers, "--cores", str(self.cores)]
-        return [sys.executable, "-m", "worker", *own, *where, *files]
+        return [sys.executable, "-m", "worker", *own, *where, *files, *self.options]
 
     def start(self, id: str) -> None:
         with open(self.directory / f"{id}.log", "ab") as log:

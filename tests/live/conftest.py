@@ -1,6 +1,6 @@
 """Fixtures of the live tests: clusters, and the real sample of MNIST that the project carries."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,8 +17,8 @@ def start_cluster(tmp_path: Path) -> Iterator[Callable[..., LiveCluster]]:
     with ExitStack() as stack:
         started: list[LiveCluster] = []
 
-        def start(size: int = 3, cores: int = 1) -> LiveCluster:
-            cluster = LiveCluster(tmp_path / f"cluster-{len(started)}", size, cores)
+        def start(size: int = 3, cores: int = 1, options: Sequence[str] = ()) -> LiveCluster:
+            cluster = LiveCluster(tmp_path / f"cluster-{len(started)}", size, cores, options)
             started.append(cluster)
             return stack.enter_context(cluster)
 

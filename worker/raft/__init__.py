@@ -20,7 +20,8 @@ global randomness, so that a whole cluster of them runs in one thread under one 
 
 1. If `must_persist`: give `hard_state`, `entries` and `snapshot` to the log writer, which works strictly in order of
    Ready numbers, and goes on with the next Ready at once. Entries replace what the log has at their indexes and after.
-   A `snapshot` chunk is written at its offset; with `last`, the whole snapshot replaces log and state machine.
+   A `snapshot` chunk is written at its offset; with `last`, the whole snapshot replaces log and state machine, or, if it
+   is of no use, call `snapshot_refused()` before it is reported: the leader then begins it anew.
 2. Send `messages` now. They wait for nothing, not even for this Ready's writes: that is what lets the followers' disks
    work at the same time as the leader's.
 3. Apply `committed` in order: all of it is durable here. Then call `applied(index)`; no more is handed out before.

@@ -259,6 +259,10 @@ class Raft:
                 follower.acknowledge(state)
         election.vote_persisted(state)
 
+    def snapshot_refused(self) -> None:
+        """The driver could not take the snapshot whose last chunk it was given: the leader begins it anew (7)."""
+        self._state.incoming = None
+
     def applied(self, index: int) -> None:
         """The state machine has applied up to `index`: further committed entries may be handed out."""
         self._state.log.applied_to(index)

@@ -26,7 +26,9 @@ def _send_chunk(state: State, progress: Progress) -> None:
         snapshot = state.log.storage.snapshot()
         progress.become_snapshot(snapshot)
         data = state.snapshots.chunk(snapshot.index, 0, state.config.snapshot_chunk_bytes)
-        assert data is not None, "the newest snapshot can be read"
+        if data is None:  # it was lost: the next one will do
+            progress.become_probe(progress.next)
+            return
     last = progress.snapshot_offset + len(data) >= snapshot.size_bytes
     offset = progress.snapshot_offset
     state.send(InstallSnapshot(progress.id, state.id, state.term, snapshot, offset, data, last))

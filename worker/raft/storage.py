@@ -36,5 +36,5 @@ class SnapshotSource(Protocol):
     """The bytes of this server's own snapshots, for followers that are too far behind (7)."""
 
     def chunk(self, index: int, offset: int, max_bytes: int) -> bytes | None:
-        """Bytes of the snapshot at `index` from `offset`; None if that snapshot is gone, and a newer one took its place."""
+        """Bytes of the snapshot at `index` from `offset`; None if that snapshot is gone."""
         ...

@@ -8,10 +8,12 @@ All of this reads, writes and hashes files, and belongs on a transfer thread, ne
 `path` cost one look at the file system.
 """
 
+import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -164,7 +166,13 @@ class BlobStore:
     """The blobs under the directory `path`; at most `max_uploads` are received at a time."""
 
     def __init__(
-        self, disk: Disk, path: Path, *, max_uploads: int = 64, margin_bytes: int = MARGIN_BYTES
+        self,
+        disk: Disk,
+        path: Path,
+        *,
+        max_uploads: int = 64,
+        margin_bytes: int = MARGIN_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._disk = disk
         self._root = path
@@ -173,6 +181,10 @@ class BlobStore:
         self._margin_bytes = margin_bytes
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
+        self._clock = clock
+        self._opened = clock()
+        self._used: dict[str, float] = {}
+        """When each blob that came, or was asked for, was last in use."""
         disk.make_directory(self._partial)
 
     # --- what is there
@@ -218,6 +230,33 @@ class BlobStore:
             if len(directory) == 2:
                 yield from filter(_DIGEST.fullmatch, self._disk.list(self._root / directory))
 
+    def use(self, digest: str) -> bool:
+        """Whether the blob is here; if so, it is in use from now on, and not collected for a while."""
+        path = self.path(digest)
+        with self._lock:
+            here = self._disk.size(path) is not None
+            if here:
+                self._used[digest] = self._clock()
+            return here
+
+    def collect(self, digests: Iterable[str], idle_s: float) -> list[str]:
+        """Remove those of `digests`, which nothing names, that were not in use for `idle_s` seconds; returns them.
+
+        What was in use before this store was opened is not known: nothing is removed in its first `idle_s` seconds.
+        """
+        gone: list[str] = []
+        before = self._clock() - idle_s
+        if self._opened > before:
+            return gone
+        for digest in digests:
+            with self._lock, contextlib.suppress(Busy, FileNotFoundError):  # it is open, or gone already
+                if digest not in self._uploads and self._used.get(digest, before) <= before:
+                    self._disk.remove(self.path(digest))
+                    gone.append(digest)
+        with self._lock:
+            self._used = {digest: used for digest, used in self._used.items() if used > before}
+        return gone
+
     def remove(self, digest: str) -> bool:
         """Remove a blob; False if it is not here. The caller knows that nobody needs it any more."""
         path = self.path(digest)
@@ -243,6 +282,7 @@ class BlobStore:
             over = upload is None or upload._over is not None
             # Asked second: a finished upload's file had its name before.
             if self._disk.size(path) is not None:
+                self._used[digest] = self._clock()
                 return None
             if upload is None or over:
                 upload = self._new_upload(digest, size_bytes)
@@ -282,6 +322,7 @@ class BlobStore:
             file.close()
         with self._lock:
             if self.has(digest):
+                self._used[digest] = self._clock()
                 self._disk.remove(path)
             else:
                 self._rename(path, digest)
@@ -337,6 +378,7 @@ class BlobStore:
     def _rename(self, source: Path, digest: str) -> None:
         target = self.path(digest)
         self._disk.make_directory(target.parent)
+        self._used[digest] = self._clock()
         self._disk.replace(source, target)
 
     def _open(self, digest: str) -> File:

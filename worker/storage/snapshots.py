@@ -27,7 +27,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ class SnapshotFile:
     def size_bytes(self) -> int:
         return self._file.size()
 
-    def pieces(self) -> Iterator[list[list[Any]]]:
+    def pieces(self) -> Generator[list[list[Any]], None, None]:
         """The rows, a piece at a time; the whole counts only when the last piece has come without an error."""
         digest = hashlib.sha256(self._file.read_at(0, self._start))
         at = self._start

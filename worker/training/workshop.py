@@ -86,7 +86,7 @@ class Workshop:
             return
         path = self._scratch / row.digest
         try:
-            data = self._node.small_bytes(row.id)
+            read = self._node.small_file(row.digest, row.id)
         except MinkaError as error:
             found(error)
             return
@@ -95,7 +95,7 @@ class Workshop:
             if path.exists():
                 return
             part = path.with_name(f"{row.digest}-{secrets.token_hex(4)}")
-            part.write_bytes(data)
+            part.write_bytes(read())
             part.replace(path)  # whoever reads it finds the whole
 
         def finished(_: None, error: BaseException | None) -> None:
