@@ -26,7 +26,7 @@ from worker.raft import (
 from worker.raft.messages import VoteReply, VoteRequest
 from worker.raft.state import State
 
-SEEDS = 120
+SEEDS = 240
 
 
 def commit_older_terms(patch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,9 @@ def handle_heartbeat_reply(state: State, reply: HeartbeatReply) -> None:
         snapshots.maybe_send_again(state, progress)
     elif progress.may_replicate(reply.round, reply.received, known):
         progress.become_replicate(reply.received + 1)
+    elif reply.received < known:  # it has started again, and must learn how much of its log is ours
+        progress.become_probe(known + 1)
+        maybe_send_appends(state, progress)
     elif progress.maybe_lost(reply.round, reply.received):
         lost_from = reply.received + 1 if progress.state is ProgressState.REPLICATE else progress.next
         progress.become_probe(lost_from)
