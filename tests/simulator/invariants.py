@@ -87,6 +87,8 @@ class Invariants:
     def _check_completeness(self, server: "Server") -> None:
         log = server.core._state.log
         for index, term in enumerate(self.committed, start=1):
+            if index < log.first_index() - 1:
+                continue  # in its snapshot, which `loaded` has compared
             demand(
                 index <= log.last_index and log.term(index) == term,
                 f"Leader Completeness: {server.id} leads without the committed entry {index} of term {term}",
@@ -204,7 +206,10 @@ class Invariants:
             hard.term > was.term or (hard.term == was.term and was.voted_for in (None, hard.voted_for)),
             f"{server.id} promised {was}, and came back with {hard}",
         )
-        terms = [log.term(index) for index in range(log.first_index(), log.last_index() + 1)]
+        self.loaded(server)
+        base = log.first_index() - 1
+        terms = self.committed[:base]
+        terms += [log.term(index) for index in range(base + 1, log.last_index() + 1)]
         common = min(len(terms), len(promised))
         if terms[:common] != promised[:common] or len(terms) < len(promised):
             # A write that was not yet reported may have cut a tail off and begun another: its term is higher.
@@ -216,6 +221,21 @@ class Invariants:
             demand(parted >= self._safe_prefix(promised), f"{server.id} came back without a committed entry")
         server.promised_terms = terms
         server.promised_hard = hard
+
+    def loaded(self, server: "Server") -> None:
+        """A snapshot stands for committed entries, and for the state that all others had after them."""
+        registry, base = server.registry, server.log.first_index() - 1
+        index = registry.applied_index
+        demand(
+            base <= index <= len(self.history), f"{server.id} stands on a snapshot at {index}, after {base}"
+        )
+        if index:
+            same = self.history[index - 1].digest == registry.state_digest
+            demand(same, f"the snapshot of {server.id} at {index} holds another state")
+        if base:
+            demand(
+                server.log.term(base) == self.committed[base - 1], f"the log of {server.id} begins wrongly"
+            )
 
     def _safe_prefix(self, promised: list[int]) -> int:
         """How many of the promised entries are committed."""

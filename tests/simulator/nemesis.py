@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from tests.simulator.network import Weather
 from tests.simulator.server import LOG
+from worker.registry.commands import OpenSession
 from worker.storage.recovery import segment_path
 
 if TYPE_CHECKING:
     from tests.simulator.server import Server
     from tests.simulator.simulation import Simulation
 
-PAUSE_S = 1.1
+PAUSE_S = 1.3
 """Between one fault and the next, on average."""
 
 HOUR_MS = 3_600_000
@@ -290,9 +291,11 @@ class Nemesis:
             return None
         victim = self.rng.choice(servers)
         last, end = victim.confirmed_end
-        number = self.rng.randint(1, last)
+        number = self.rng.choice(
+            [int(name[:16], 16) for name in victim.disk.list(LOG) if name.endswith(".log")]
+        )
         path = segment_path(LOG, number)
-        size = end if number == last else victim.disk.size(path)
+        size = end if number == last else victim.disk.size(path) if number < last else 0
         if not size:
             return None
         offset = self.rng.randrange(size)
@@ -308,6 +311,9 @@ class Nemesis:
             return None
         hours = self.rng.choice((-30, -1, 1, 5, 26))
         victim.wall_offset_ms += hours * HOUR_MS
+        if victim.leads():
+            # Someone new comes: that is when sessions out of use are ended.
+            victim.propose(OpenSession("visitor", victim.time_ms()), b"", lambda answer: None)
         return f"the wall clock of {victim.id} jumps by {hours} h"
 
     def _drift(self) -> str | None:

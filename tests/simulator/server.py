@@ -7,17 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import MinkaError
 from tests.simulator.disk import Killed, SimulatedDisk
+from tests.simulator.snapshotting import Snapshotting
 from tests.simulator.writer import Writer
-from worker.driver import Driver, first_unfounded
-from worker.raft import Config, Entry, HardState, Leadership, Membership, Message, Raft, RaftError, Role
+from worker.driver import Driver, Taken, first_unfounded
+from worker.raft import (
+    Config,
+    Entry,
+    HardState,
+    Leadership,
+    Membership,
+    Message,
+    Raft,
+    RaftError,
+    Role,
+    SnapshotMeta,
+)
 from worker.raft.messages import Append, VoteReply
+from worker.raft.ready import SnapshotChunk
 from worker.registry.commands import Blob
-from worker.registry.registry import Outcome, Registry
+from worker.registry.registry import Outcome
+from worker.snapshots import newest_state
 from worker.storage.disk import Corrupt, DiskFailed, DiskFull
 from worker.storage.identity import establish, open_identity
 from worker.storage.log import EntryLog
 from worker.storage.reserve import Reserve
 from worker.storage.segment import BATCH_BYTES
+from worker.storage.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from tests.simulator.simulation import Simulation
@@ -127,19 +142,25 @@ class Server:
         establish(self.disk, DATA, identity)
         self.reserve = Reserve(self.disk, DATA, RESERVE_BYTES)
         self.reserve.restore()
+        store = SnapshotStore(self.disk, DATA / "snapshots")
+        found = newest_state(store, self.log, self.note)
+        self.snapshots = Snapshotting(self, store, found.index)
         self.disk.dies_after = None
+        self.registry = found.registry
         self.sim.invariants.recovered(self)
-        self.registry = Registry()
         self.writer = Writer(self, self.log, self.reserve)
-        founded, lacks = first_unfounded(self.log, self.missing)
+        founded, lacks = first_unfounded(self.log, self.missing, after=self.registry.applied_index)
+        snapshot = self.log.snapshot()
         core = Raft(
             self.config,
             self.log.hard_state,
             self.log,
-            self.initial,
+            snapshot.membership if snapshot.index else self.initial,
             Random(f"{self.sim.seed} {self.id} {self.life}"),
             self.local(),
             stable_index=founded,
+            applied_index=self.registry.applied_index,
+            snapshots=store,
         )
         self.driver = Driver(core, self.log, self.registry, self, lacks)
 
@@ -201,6 +222,7 @@ class Server:
             return
         self.sim.invariants.after_turn(self)
         self._arm(deadline)
+        self.snapshots.look()
 
     def _arm(self, deadline: float) -> None:
         at = self.sim.now + max(deadline - self.local(), 0.0) / self.rate + 1e-6
@@ -251,6 +273,8 @@ class Server:
         for batch, _ in group:
             if batch.hard_state is not None:
                 self.promised_hard = batch.hard_state
+            if batch.compaction is not None and batch.compaction.replaces:
+                self.promised_terms = self.sim.invariants.committed[: batch.compaction.snapshot.index]
             if batch.entries:
                 del self.promised_terms[batch.entries[0].index - 1 :]
                 self.promised_terms += [entry.term for entry in batch.entries]
@@ -299,8 +323,20 @@ class Server:
         else:
             self.sim.at(PULL_AGAIN_S, self._pull, life, digest)
 
+    def reaches(self, digest: str) -> bool:
+        """Whether some other worker that is up has this blob."""
+        return any(digest in other.blobs for other in self.sim.up() if other is not self)
+
     def applied(self, entry: Entry, outcome: Outcome | None) -> None:
         self.sim.invariants.applied(self, entry, outcome)
+
+    def restore(self, chunk: SnapshotChunk, taken: Taken) -> None:
+        self.snapshots.restore(chunk, taken)
+
+    def restored(self, snapshot: SnapshotMeta) -> None:
+        self.note(f"stands on the leader's snapshot at {snapshot.index}")
+        self.sim.invariants.loaded(self)
+        self.snapshots.restored(snapshot)
 
     def led(self, leadership: Leadership) -> None:
         self.note(f"is {leadership.role.value} in term {leadership.term}, leader {leadership.leader}")

@@ -89,6 +89,7 @@ class Simulation:
         self.network = Network(self, Random(f"network {seed}"))
         self.log_cache_bytes = self.rng.choice((1_000, 50_000, 64 * 1024 * 1024))
         self.segment_bytes = self.rng.choice((8_192, 40_000, 200_000))
+        self.compact_entries = self.rng.choice((30, 100, 1_000_000))
         self.limits = self._limits()
         size = self.rng.choice((1, 2, 3, 3, 3, 3, 4, 5, 5, 5))
         learners = frozenset("l") if self.rng.random() < 0.4 else frozenset[str]()
@@ -99,7 +100,7 @@ class Simulation:
         self.nemesis = Nemesis(self, Random(f"nemesis {seed}"))
         self.members = Members(self, Random(f"members {seed}"))
         self.clients = [
-            Client(self, f"client-{n}", Random(f"client {n} {seed}"), self.rng.choice((1, 2, 4)), 0.4)
+            Client(self, f"client-{n}", Random(f"client {n} {seed}"), self.rng.choice((1, 2, 4)), 0.35)
             for n in range(4)
         ]
 
@@ -113,6 +114,7 @@ class Simulation:
             "max_uncommitted_bytes": choose((10_000, 1 << 26)),
             "max_committed_bytes": choose((1_000, 1 << 22)),
             "cache_bytes": choose((2_000, 1 << 25)),
+            "snapshot_chunk_bytes": choose((2_000, 10_000, 1 << 20)),
         }
 
     def add_server(self, id: str) -> Server:

@@ -1,0 +1,118 @@
+"""One worker's snapshots: the order of steps of `worker.snapshots` and `worker.installation`, at simulated times.
+
+Files, rows and checks are production code. What is left out: packs (nobody reads small files here) and records.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from worker.driver import Taken
+from worker.raft import SnapshotMeta
+from worker.raft.ready import SnapshotChunk
+from worker.registry.registry import Registry
+from worker.storage.disk import DiskFailed, DiskFull
+from worker.storage.snapshots import Heading, SnapshotStore, write_snapshot
+
+if TYPE_CHECKING:
+    from tests.simulator.server import Server
+
+RETRY_S = 0.5
+
+
+class Snapshotting:
+    """Makes snapshots when the log has grown, and takes the leader's."""
+
+    def __init__(self, server: "Server", store: SnapshotStore, newest: int) -> None:
+        self._server = server
+        self._store = store
+        self._newest = newest
+        self._busy = False
+        self._installing = False
+        store.keep([index for index in store.indexes() if index <= newest][:2])
+
+    # --- its own
+
+    def look(self) -> None:
+        """Begin a snapshot of what is applied, if it is time."""
+        server = self._server
+        registry = server.registry
+        if self._busy or self._installing:
+            return
+        if registry.applied_index < self._newest + server.sim.compact_entries:
+            return
+        self._busy = True
+        heading = Heading(
+            registry.applied_index,
+            server.log.term(registry.applied_index),
+            server.core.applied_membership(),
+            registry.state_digest,
+        )
+        server.later(server.rng.uniform(0.01, 0.5), self._write, heading, list(registry.dump()))
+
+    def _write(self, heading: Heading, rows: list[list[Any]]) -> None:
+        server = self._server
+        if not self._busy:
+            return
+        try:
+            size_bytes = write_snapshot(server.disk, self._store.path(heading.index), heading, rows)
+        except DiskFull:
+            self._busy = False
+            return
+        except DiskFailed:
+            server.end("the disk: DiskFailed")
+            return
+        meta = SnapshotMeta(heading.index, heading.term, heading.membership, size_bytes)
+        previous = self._newest
+
+        def compacted() -> None:
+            server.note(f"stands on its snapshot at {meta.index}")
+            self._newest, self._busy = meta.index, False
+            if not self._installing:
+                self._store.keep([meta.index, previous])
+
+        keep_from = max(previous + 1, server.log.first_index())
+        server.act(server.driver.compact, meta, keep_from, compacted)
+
+    # --- the leader's
+
+    def restore(self, chunk: SnapshotChunk, taken: Taken) -> None:
+        self._busy, self._installing = False, True
+        self._server.later(self._server.write_s(), self._receive, chunk, taken)
+
+    def _receive(self, chunk: SnapshotChunk, taken: Taken) -> None:
+        try:
+            self._store.receive(chunk.offset, chunk.data)
+        except DiskFull:
+            self._server.later(RETRY_S, self._receive, chunk, taken)
+            return
+        if not chunk.last:
+            self._server.act(taken, None)
+            return
+        snapshot = self._store.received()
+        registry = Registry()
+        for rows in snapshot.pieces():
+            registry.load(rows)
+        meta, heading = chunk.snapshot, snapshot.heading
+        assert (registry.applied_index, registry.state_digest) == (meta.index, heading.digest)
+        self._pull(meta, registry, taken)
+
+    def _pull(self, meta: SnapshotMeta, registry: Registry, taken: Taken) -> None:
+        """The bytes that it names come before it is taken."""
+        server = self._server
+        lacking = sorted({blob.digest for blob in registry.live_blobs()} - server.blobs)
+        for digest in lacking:
+            if server.reaches(digest):
+                server.blobs.add(digest)
+        if any(digest not in server.blobs for digest in lacking):
+            server.later(RETRY_S, self._pull, meta, registry, taken)
+            return
+        try:
+            self._store.take(meta)
+        except DiskFailed:
+            server.end("the disk: DiskFailed")
+            return
+        server.act(taken, registry)
+
+    def restored(self, snapshot: SnapshotMeta) -> None:
+        """Log and state are the leader's."""
+        self._newest, self._installing = snapshot.index, False
+        self._store.keep([snapshot.index])
