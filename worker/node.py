@@ -40,7 +40,7 @@ from worker.registry.rows import Change
 from worker.roster import Roster
 from worker.serving.service import PredictionService
 from worker.settings import Settings, read_address, write_address
-from worker.snapshots import Loaded, Snapshots, open_log
+from worker.snapshots import SNAPSHOTS, Loaded, Snapshots, open_log
 from worker.space import Space
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import OsDisk
@@ -80,8 +80,7 @@ class Node:
         self._lock = disk.lock(settings.data / "lock")
         self.cluster = cluster_id(settings)
         self._disk = disk
-        snapshots = SnapshotStore(disk, settings.data / "snapshots")
-        self._identity, self.entry_log, found = self._open_log(snapshots)
+        self._identity, self.entry_log, found = self._open_log()
         self.formation = load_formation(disk, settings.data)
         self._reserve = Reserve(disk, settings.data)
         self._reserve.restore()
@@ -99,7 +98,9 @@ class Node:
         self.exchange = Exchange(self.loop, self.store, self.transfers, self.links, self.voters)
         self._children = Children(self.loop, settings.id, self.log)
         self.registry = found.registry
-        self.snapshots = Snapshots(self, snapshots, found, self._children)
+        self.snapshots = Snapshots(
+            self, SnapshotStore(disk, settings.data / SNAPSHOTS), found, self._children
+        )
         self.installation = Installation(self)
         self.needs = Needs(self)
         self.driver = self._make_driver()
@@ -127,7 +128,7 @@ class Node:
             reserve=self._reserve,
         )
 
-    def _open_log(self, snapshots: SnapshotStore) -> tuple[Identity, EntryLog, Loaded]:
+    def _open_log(self) -> tuple[Identity, EntryLog, Loaded]:
         """The log of this disk, and the state that it goes on from.
 
         If either is damaged, both are laid aside: this worker begins again, as one that was wiped.
@@ -135,7 +136,7 @@ class Node:
         settings = self.settings
         identity = open_identity(self._disk, settings.data, settings.id, self.cluster)
         try:
-            log, found = open_log(self._disk, settings.data, identity, snapshots, self.log)
+            log, found = open_log(self._disk, settings.data, identity, self.log)
         except LogCorrupt as damage:
             if len(settings.peers) == 1:
                 raise
@@ -144,7 +145,7 @@ class Node:
                 f"ALARM: {damage} It was laid aside in {aside}; this worker asks its peers for a new copy."
             )
             identity = open_identity(self._disk, settings.data, settings.id, self.cluster)
-            log, found = open_log(self._disk, settings.data, identity, snapshots, self.log)
+            log, found = open_log(self._disk, settings.data, identity, self.log)
         return establish(self._disk, settings.data, identity), log, found
 
     def _make_driver(self) -> Driver:

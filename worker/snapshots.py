@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 BLOB_SHARE = 16
 """A blob that is named counts as a part of its size when the growth of the log is measured."""
 RETRY_S = 60.0
+SNAPSHOTS = "snapshots"
+"""The directory, within that of the worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,11 @@ def newest_state(store: SnapshotStore, log: EntryLog, say: Callable[[str], None]
     return Loaded(0, Registry(), Packs())
 
 
-def open_log(
-    disk: Disk, data: Path, owner: Identity, store: SnapshotStore, say: Callable[[str], None]
-) -> tuple[EntryLog, Loaded]:
+def open_log(disk: Disk, data: Path, owner: Identity, say: Callable[[str], None]) -> tuple[EntryLog, Loaded]:
     """The log in the directory `data`, and the state that it goes on from. Raises `LogCorrupt` for either."""
     log = EntryLog.open(disk, data / "log", owner)
     try:
-        return log, newest_state(store, log, say)
+        return log, newest_state(SnapshotStore(disk, data / SNAPSHOTS), log, say)
     except BaseException:
         log.close()
         raise
