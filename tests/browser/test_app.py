@@ -371,7 +371,7 @@ class TestTryIt:
     def test_a_drawn_digit_is_answered_with_its_receipt(self, cluster: FakeCluster, open_page: Open) -> None:
         furnish(cluster)
         page = open_page("try")
-        expect(page.locator("#model option")).to_have_count(1)
+        expect(page.locator("#model")).not_to_have_value("")
         draw_seven(page)
         expect(page.locator("#verdict .big")).to_have_text("7")
         expect(page.locator("[data-best=yes] .bar-share")).to_have_text("93.1%")
@@ -388,7 +388,7 @@ class TestTryIt:
         picture = tmp_path / "digit.png"
         Image.new("L", (28, 28), 128).save(picture)
         page = open_page("try")
-        expect(page.locator("#model option")).to_have_count(1)
+        expect(page.locator("#model")).not_to_have_value("")
         drop(page, [picture], "#pad")
         expect(page.locator("#verdict .big")).to_have_text("7")
         assert cluster.predicted == [picture.read_bytes()]
@@ -405,7 +405,7 @@ class TestTryIt:
     def test_a_lost_cluster_is_said_beside_the_drawing(self, cluster: FakeCluster, open_page: Open) -> None:
         furnish(cluster)
         page = open_page("try")
-        expect(page.locator("#model option")).to_have_count(1)
+        expect(page.locator("#model")).not_to_have_value("")
         cluster.go_offline()
         draw_seven(page)
         expect(page.locator("#verdict")).to_contain_text("cannot be reached just now")

@@ -86,6 +86,7 @@ export function mountTry(root, wanted) {
   const end = models.watch(() => {
     drawModels(root, wanted);
     if (asker.idle) drawAnswer(root, null);
+    else asker.resume();
   });
   return () => {
     end();
@@ -114,6 +115,11 @@ class Asker {
   ask(picture) {
     this.#picture = picture;
     this.#work();
+  }
+
+  // A picture that waited for the first model is asked now.
+  resume() {
+    if (this.#picture) this.#work();
   }
 
   again() {
