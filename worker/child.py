@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any
 
+from shared.errors import Unreachable
 from shared.handshake import Introduction
 from shared.stream import FrameStream, connect
 
@@ -22,7 +23,10 @@ def join_node() -> tuple[FrameStream, dict[str, Any]]:
     threading.Thread(target=_end_with_node, name="parent-watch", daemon=True).start()
     about = Introduction("child", settings["name"], settings["name"], "")
     address = (settings["host"], settings["port"])
-    return connect(address, about, bytes.fromhex(settings["token"]), JOIN_S), settings
+    try:
+        return connect(address, about, bytes.fromhex(settings["token"]), JOIN_S), settings
+    except Unreachable:
+        sys.exit(1)  # the node has ended meanwhile: there is nobody to tell
 
 
 def _end_with_node() -> None:
