@@ -90,7 +90,8 @@ class Client:
 
     def _ticket(self) -> Ticket:
         assert self.session is not None
-        waiting = [call.ticket.sequence for call in self.calls if call.ticket is not None]
+        tickets = [call.ticket for call in self.calls if call.ticket is not None]
+        waiting = [ticket.sequence for ticket in tickets if ticket.session == self.session]
         ticket = Ticket(self.session, self.sequence, min(waiting, default=self.sequence))
         self.sequence += 1
         return ticket
