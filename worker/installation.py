@@ -184,7 +184,7 @@ class Installation:
             try:
                 rows = [] if isinstance(answer, MinkaError) else json.loads(body)
                 records.mend([row for row in rows if row["record"] <= last])
-            except (MinkaError, ValueError, LookupError, TypeError) as error:
+            except (MinkaError, ValueError, LookupError, TypeError, RecursionError) as error:
                 self._node.log(f"records of a peer cannot be kept: {error}")
                 rows = []
             if rows:

@@ -7,12 +7,14 @@ committed already, whatever this worker says, and no state from A on needs the b
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from shared import fields
 from shared.errors import MinkaError, ProtocolViolation
 from shared.messages import PAGE_ROWS
-from worker.connections import Request
+from worker.connections import Done, Request
 from worker.pulls import Held
 from worker.registry.commands import Blob
 
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 LOOK_S = 2.0
 CALL_S = 10.0
 DISK_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A peer's answer, see `Needs.answer`."""
+
+    index: int
+    unneeded: tuple[str, ...]
+    lacks: tuple[str, ...]
 
 
 class Needs:
@@ -76,12 +87,18 @@ class Needs:
             for peer, connection in self._node.links.connected():
                 connection.call("needs", {"digests": asked}, b"", self._heard_from(peer), CALL_S)
 
-    def _heard_from(self, peer: str) -> Any:
+    def _heard_from(self, peer: str) -> Done:
         def heard(answer: dict[str, Any] | MinkaError, _: bytes) -> None:
-            if not isinstance(answer, MinkaError):
-                self._settle(int(answer["index"]), map(str, answer["unneeded"]))
-                if peer == self._node.driver.leadership.leader:
-                    self._node.installation.lost(list(map(str, answer["lacks"])))
+            if isinstance(answer, MinkaError):
+                return
+            try:
+                told = fields.decode(_Told, answer)
+            except ProtocolViolation as violation:
+                self._node.log(f"{peer} says of blobs what makes no sense: {violation.reason}")
+                return
+            self._settle(told.index, set(told.unneeded))
+            if peer == self._node.driver.leadership.leader:
+                self._node.installation.lost(list(told.lacks))
 
         return heard
 

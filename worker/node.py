@@ -56,7 +56,7 @@ from worker.training.pool import TrainerPool
 from worker.training.workshop import Workshop
 from worker.transfers import Transfers
 from worker.verification import Auditor
-from worker.watchers import ModelWatchers, Records
+from worker.watchers import WAITING_LIMIT, ModelWatchers, Records
 
 ROW_S = 0.2
 LOOK_AGAIN_S = 0.5
@@ -340,9 +340,11 @@ class Node:
         return lambda: self.store.read(place.pack, place.offset, place.size_bytes)
 
     def when_applied(self, index: int, call: Callable[[], None]) -> None:
-        """Call once entry `index` is applied here."""
+        """Call once entry `index` is applied here; raises `Busy` when too many wait."""
         if self.registry.applied_index >= index:
             call()
+        elif len(self._when_applied) >= WAITING_LIMIT:
+            raise Busy("Too many wait for this worker to catch up.", "Try again in a moment.")
         else:
             self._when_applied.append((index, call))
 
