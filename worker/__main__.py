@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from shared.errors import MinkaError, Refused
 from shared.handshake import MAX_IDENTITY_BYTES
 from worker.children import CHILD_FLAG
+from worker.descriptors import allow_enough
 from worker.raft.entries import MAX_MEMBERS
 from worker.settings import Settings, read_address, read_keys, read_peers
 
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         _when_asked_to_stop(_interrupt)
+        allow_enough()
         node = Node(_settings(parsed))
         _when_asked_to_stop(node.stop)
         node.run()

@@ -87,6 +87,25 @@ def test_killing_the_leader_changes_no_bit_of_the_model(
         assert holders[model] == dict.fromkeys(cluster.ids, "ok")
 
 
+def test_a_leader_that_is_stopped_while_it_trains_ends_cleanly_and_another_goes_on(
+    start_cluster: Start, undisturbed: dict[str, Any]
+) -> None:
+    cluster = start_cluster()
+    with cluster.client() as client:
+        model = train(client, **SPEC)
+        wait_for("some rounds", lambda: client.call(ShowModel(model)).header["model"]["round"] >= 5)
+        assert cluster.terminate(cluster.leader()) == 0
+        row = finished(client, model)
+        assert (row["status"], row["digest"]) == ("done", undisturbed["digest"])
+
+
+def test_more_shards_than_one_frame_can_hold_the_states_of(start_cluster: Start) -> None:
+    cluster = start_cluster(size=1)
+    with cluster.client() as client:
+        row = finished(client, train(client, epochs=1, batch=8, shards=40))
+        assert (row["status"], row["error"]) == ("done", None)
+
+
 def test_predictions_carry_their_receipt(start_cluster: Start) -> None:
     cluster = start_cluster()
     with cluster.client() as client:
