@@ -75,7 +75,7 @@ class Errand:
         self._directory = directory
         self._patience = patience
         self._closing = closing
-        self._start = time.monotonic()
+        self._begun = self._searching_since = time.monotonic()
         self._attempt_s = patience.attempt_s
         self._heard: dict[Address, MinkaError] = {}
 
@@ -91,7 +91,7 @@ class Errand:
             if answer is not None:
                 return answer
             self._raise_if_hopeless()
-            left_s = self._start + self._patience.timeout_s - time.monotonic()
+            left_s = self._left_s()
             if left_s <= 0 or self._closing.wait(min(left_s, pause_s * random.uniform(0.5, 1.0))):
                 raise self._failure(changes)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
@@ -165,7 +165,11 @@ class Errand:
             except TimedOut:
                 if left_s <= patience_s or self._closing.is_set():
                     raise
-            if self._leads_elsewhere(connection.address) or not self._alive(connection.address):
+            moved = self._leads_elsewhere(connection.address)
+            alive = moved or self._alive(connection.address)
+            if alive:
+                self._searching_since = time.monotonic()
+            if moved or not alive:
                 raise TimedOut(f"{format_address(connection.address)} does not answer any more.")
             patience_s = min(LONGEST_PATIENCE_S, patience_s * 2)
 
@@ -207,7 +211,10 @@ class Errand:
             return None
 
     def _left_s(self) -> float:
-        return self._start + self._patience.timeout_s - time.monotonic()
+        """To find a leader. While one that has taken the request leads and is alive, nobody searches."""
+        patience = self._patience
+        until = min(self._searching_since, self._begun + patience.answer_s) + patience.timeout_s
+        return until - time.monotonic()
 
     def _note(self, address: Address, error: MinkaError) -> None:
         self._heard[address] = error

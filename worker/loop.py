@@ -99,15 +99,21 @@ class Loop:
                 key.data(mask)
             for _ in range(len(self._posted)):
                 self._posted.popleft()()
-            while self._timers and self._timers[0].due <= self.now:
-                callback = heapq.heappop(self._timers).callback
-                if callback is not None:
-                    callback()
+            self._ring()
             wake_at = each_turn()
             while self._at_turns_end:
                 ending, self._at_turns_end = self._at_turns_end, []
                 for callback in ending:
                     callback()
+
+    def _ring(self) -> None:
+        """Call what is due now; what that leaves for "at once" comes in the next turn, after sockets had theirs."""
+        due: list[Timer] = []
+        while self._timers and self._timers[0].due <= self.now:
+            due.append(heapq.heappop(self._timers))
+        for timer in due:
+            if timer.callback is not None:
+                timer.callback()
 
     def close(self) -> None:
         self._selector.close()

@@ -15,8 +15,9 @@ from worker.connections import Connection
 from worker.loop import Loop
 from worker.peers import PeerLinks
 from worker.registry.commands import Blob
-from worker.storage.blobs import BlobStore, Upload
+from worker.storage.blobs import BlobStore
 from worker.storage.disk import DiskFull
+from worker.storage.upload import Upload
 from worker.transfers import Lane, Transfers, as_refusal
 
 WINDOW_CHUNKS = 8

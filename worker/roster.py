@@ -54,17 +54,20 @@ class Roster:
             text = write_address(read_address(address))
         except ValueError as error:
             raise Refused(f"{address!r} is no address.", "Give HOST:PORT.") from error
-        membership = self._membership()
         known = self._node.registry.members.get(id)
-        if id in membership.voters and known is not None and known.address == text:
-            heard(None)
-            return
-        if any(row.address == text and row.id != id for row in self._node.registry.members.values()):
-            raise Refused(f"Another worker has the address {text}.", "`minka status` lists them.")
-        if id in membership.members:
-            raise Refused(f"{id} is a member already, at another address.", "Remove it first.")
-        self._propose(commands.Enlist(id, text, "", self._node.time_ms()))
+        if known is None:
+            self._check_newcomer(id, text)
+            self._propose(commands.Enlist(id, text, "", self._node.time_ms()))
+        elif known.address != text:
+            raise Refused(f"{id} belongs to the cluster already, at {known.address}.", "Remove it first.")
+        # Else it is on its way, or there: whoever asked before may have lost its leader meanwhile.
         self._wish(lambda: id in self._membership().voters and self._settled(), heard, JOIN_S)
+
+    def _check_newcomer(self, id: str, address: str) -> None:
+        if any(row.address == address for row in self._node.registry.members.values()):
+            raise Refused(f"Another worker has the address {address}.", "`minka status` lists them.")
+        if id in self._membership().members:
+            raise Refused(f"{id} is just being removed.", "Try again when that is done.")
 
     def remove(self, id: str, heard: Members) -> None:
         """Let a worker go, the leader itself included; `heard` once the others go on without it."""

@@ -12,7 +12,8 @@ from worker.connections import Request
 from worker.loop import Loop
 from worker.pulls import Held
 from worker.registry.commands import Blob
-from worker.storage.blobs import BlobStore, Upload
+from worker.storage.blobs import BlobStore
+from worker.storage.upload import Upload
 from worker.transfers import Lane, Transfers, as_refusal
 
 UPLOADS_LIMIT = 32

@@ -1,7 +1,9 @@
 """Real workers as real processes on loopback, for tests that kill them."""
 
+import contextlib
 import json
 import os
+import random
 import secrets
 import signal
 import socket
@@ -108,6 +110,10 @@ class LiveCluster:
     def log(self, id: str) -> str:
         return (self.directory / f"{id}.log").read_text()
 
+    def logs(self) -> str:
+        """What all workers said."""
+        return "\n".join(f"--- {path}\n{path.read_text()}" for path in sorted(self.directory.glob("*.log")))
+
     # --- looking
 
     def client(self, timeout_s: float = 20.0, name: str = "test") -> ClusterClient:
@@ -128,9 +134,10 @@ class LiveCluster:
             try:
                 status = self.status()
             except MinkaError:
-                for id, process in self.processes.items():
-                    assert process.poll() is None, f"{id} ended:\n{self.log(id)}"
                 return None
+            finally:
+                for id, process in self.processes.items():
+                    assert process.poll() is None, f"{id} ended"
             rows = {row["id"]: row for row in status["workers"]}
             reached = all(
                 rows[id]["reachable"]
@@ -149,9 +156,14 @@ class LiveCluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, and that no two calls at once are given."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in held]
-    for sock in held:
-        sock.close()
-    return ports
+    """Ports that nobody listens on, below those that systems give to outgoing connections: nobody takes them meanwhile.
+
+    Two test runs at once may still meet, so each begins anywhere.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(10_000, 32_000)
+        if port not in found:
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                found.append(port)
+    return found

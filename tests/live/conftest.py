@@ -13,9 +13,10 @@ SAMPLES = Path(__file__).parents[2] / "packaging" / "samples"
 
 @pytest.fixture
 def start_cluster(tmp_path: Path) -> Iterator[Callable[..., LiveCluster]]:
-    """Starts clusters that end with the test; each call has its own directory."""
+    """Starts clusters that end with the test; each call has its own directory. What the workers said shows if it fails."""
+    started: list[LiveCluster] = []
     with ExitStack() as stack:
-        started: list[LiveCluster] = []
+        stack.callback(lambda: print(*(cluster.logs() for cluster in started), sep="\n"))
 
         def start(size: int = 3, cores: int = 1, options: Sequence[str] = ()) -> LiveCluster:
             cluster = LiveCluster(tmp_path / f"cluster-{len(started)}", size, cores, options)

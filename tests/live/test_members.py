@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -61,6 +62,22 @@ def test_a_worker_is_added_catches_up_and_another_is_removed(start_cluster: Star
         wait_for("the rest hold everything", lambda: whole_on(client, rest))
         with pytest.raises(Refused, match="no worker"):
             client.call(RemoveMember("w9"))
+
+
+def test_an_addition_goes_on_under_the_next_leader(start_cluster: Start) -> None:
+    """The leader is killed when the newcomer is a learner; the client asks the next one the same again."""
+    cluster = start_cluster()
+    with cluster.client() as client, ThreadPoolExecutor(1) as thread:
+        upload(client, bytes(300_000), "large", no_progress)
+        leader = cluster.leader()
+        enlarge(cluster, "w4")
+        asked = thread.submit(client.call, AddMember("w4", f"127.0.0.1:{cluster.ports['w4']}"), answer_s=60)
+        wait_for("w4 has its place", lambda: "takes part" in cluster.log("w4"))
+        cluster.pause("w4")
+        cluster.kill(leader)
+        cluster.resume("w4")
+        members = {row["id"]: row["voter"] for row in asked.result().header["members"]}
+        assert members == dict.fromkeys(cluster.ids, True)
 
 
 def test_a_wiped_disk_comes_back_as_a_learner_and_loses_nothing(start_cluster: Start) -> None:

@@ -10,6 +10,7 @@ All of this reads, writes and hashes files, and belongs on a transfer thread, ne
 
 import contextlib
 import hashlib
+import math
 import re
 import threading
 import time
@@ -18,148 +19,15 @@ from pathlib import Path
 from typing import Literal
 
 from shared.errors import Busy, Refused
-from worker.storage.disk import PIECE_BYTES, Disk, DiskFailed, DiskFull, File, pieces
-
-SYNC_BYTES = 8 * 1_048_576
-"""An upload is made durable every so often, so that a large one never leaves a heap of unwritten data, which would make
-the log's own sync wait."""
+from worker.storage.disk import PIECE_BYTES, Disk, DiskFull, File, pieces
+from worker.storage.upload import Upload
 
 READ_BYTES = 16 * 1_048_576
 MAX_BLOB_BYTES = 1 << 40
 MARGIN_BYTES = 64 * 1_048_576
 """Kept free of blobs, for the log and all else."""
 
-FINISHED = "finished"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-class Upload:
-    """A blob that is being received, shared by all who send it; `close` or `cancel` when done with it."""
-
-    def __init__(self, store: "BlobStore", digest: str, size_bytes: int) -> None:
-        self.digest = digest
-        self.size_bytes = size_bytes
-        self.users = 0
-        self._store = store
-        self._lock = threading.Lock()
-        self._file: File | None = None
-        self._hash = hashlib.sha256()
-        self._offset = 0
-        self._synced = 0
-        self._over: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Upload({self.digest[:12]}, {self._offset} of {self.size_bytes} bytes)"
-
-    @property
-    def offset(self) -> int:
-        """How many bytes are here: the next ones to send begin there."""
-        return self._offset
-
-    @property
-    def missing_bytes(self) -> int:
-        return self.size_bytes - self._offset
-
-    def append(self, offset: int, data: bytes | memoryview) -> int:
-        """Take bytes that begin at `offset`; returns the new offset. What is already here is passed over.
-
-        `Refused` for a gap, for more than the announced size, or when the upload is over; `DiskFull` leaves it as it was.
-        """
-        with self._lock:
-            if self._over == FINISHED and offset + len(data) <= self.size_bytes:
-                return self.size_bytes
-            file = self._open_file()
-            if offset > self._offset:
-                raise Refused(f"Bytes at {offset} leave a gap.", f"Send on from {self._offset}.")
-            if offset + len(data) > self.size_bytes:
-                raise Refused(f"More bytes were sent than the {self.size_bytes} that were announced.")
-            fresh = memoryview(data)[self._offset - offset :]
-            if not fresh:
-                return self._offset
-            try:
-                file.write_at(self._offset, fresh)
-            except DiskFull:
-                file.truncate(self._offset)
-                raise
-            self._hash.update(fresh)
-            self._offset += len(fresh)
-            if self._offset - self._synced >= SYNC_BYTES:
-                self._sync(file)
-            return self._offset
-
-    def finish(self) -> None:
-        """Verify the whole and give it its name; on return it is durable. A second call does nothing.
-
-        `Refused` if bytes are missing (send them) or the digest is another one (the partial file is gone: start again).
-        """
-        with self._lock:
-            if self._over == FINISHED:
-                return
-            file = self._open_file()
-            if self._offset < self.size_bytes:
-                raise Refused(f"{self.missing_bytes} bytes are missing.", f"Send on from {self._offset}.")
-            if self._hash.hexdigest() != self.digest:
-                self._discard("the bytes were not those of the digest")
-                raise Refused(
-                    f"The bytes have the digest {self._hash.hexdigest()}, not {self.digest}.",
-                    "Send them again.",
-                )
-            self._sync(file)
-            self._close_file()  # Windows renames no open file
-            try:
-                self._store._name(self.digest)
-            except BaseException:
-                self._over = "its file could not be renamed"
-                raise
-            self._over = FINISHED
-
-    def close(self) -> None:
-        """Leave; the bytes stay for a later `begin` to go on with."""
-        self._store._leave(self, forget=False)
-
-    def cancel(self) -> None:
-        """Leave; if nobody else is sending the same bytes, what came of them is removed."""
-        self._store._leave(self, forget=True)
-
-    def _resume(self, file: File) -> None:
-        """Take over what the file holds; called once, before anyone else knows this upload."""
-        self._file = file
-        if file.size() > self.size_bytes:
-            file.truncate(0)
-        for piece in pieces(file):
-            self._hash.update(piece)
-            self._offset += len(piece)
-        self._synced = self._offset
-
-    def _open_file(self) -> File:
-        if self._file is None:
-            raise Refused(f"This upload is over: {self._over or 'not begun'}.", "Begin it again.")
-        return self._file
-
-    def _sync(self, file: File) -> None:
-        try:
-            file.sync()
-        except DiskFailed:
-            self._discard(
-                "the disk failed"
-            )  # a second sync could succeed, and still have lost what the first did
-            raise
-        self._synced = self._offset
-
-    def _discard(self, why: str) -> None:
-        if self._close_file():
-            self._store._discard(self.digest)
-            self._over = why
-
-    def _give_up(self) -> None:
-        if self._close_file():
-            self._over = "it was given up"
-
-    def _close_file(self) -> bool:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-        return file is not None
 
 
 class BlobStore:
@@ -179,8 +47,13 @@ class BlobStore:
         self._partial = path / "partial"
         self._max_uploads = max_uploads
         self._margin_bytes = margin_bytes
-        self._lock = threading.Lock()
+        # The node thread takes it too, in `use`: nobody who holds it waits for the disk.
+        self._books = threading.Condition()
         self._uploads: dict[str, Upload] = {}
+        self._going: set[str] = set()
+        """Digests whose file is being removed at this moment."""
+        self._leaving: set[str] = set()
+        """Digests whose upload is being closed: it is not begun again before its file is."""
         self._clock = clock
         self._opened = clock()
         self._used: dict[str, float] = {}
@@ -233,8 +106,8 @@ class BlobStore:
     def use(self, digest: str) -> bool:
         """Whether the blob is here; if so, it is in use from now on, and not collected for a while."""
         path = self.path(digest)
-        with self._lock:
-            here = self._disk.size(path) is not None
+        with self._books:
+            here = digest not in self._going and self._disk.size(path) is not None
             if here:
                 self._used[digest] = self._clock()
             return here
@@ -249,22 +122,51 @@ class BlobStore:
         if self._opened > before:
             return gone
         for digest in digests:
-            with self._lock, contextlib.suppress(Busy, FileNotFoundError):  # it is open, or gone already
-                if digest not in self._uploads and self._used.get(digest, before) <= before:
+            with (
+                contextlib.suppress(Busy, FileNotFoundError),  # it is open, or gone already
+                self._removing(digest, used_until=before) as may,
+            ):
+                if may:
                     self._disk.remove(self.path(digest))
                     gone.append(digest)
-        with self._lock:
+        with self._books:
             self._used = {digest: used for digest, used in self._used.items() if used > before}
         return gone
 
     def remove(self, digest: str) -> bool:
         """Remove a blob; False if it is not here. The caller knows that nobody needs it any more."""
         path = self.path(digest)
-        with self._lock:
-            if self._disk.size(path) is None:
+        with self._removing(digest) as may:
+            if not may or self._disk.size(path) is None:
                 return False
             self._disk.remove(path)
         return True
+
+    @contextlib.contextmanager
+    def _removing(self, digest: str, used_until: float = math.inf) -> Iterator[bool]:
+        """Whether the file of `digest` may be removed now: then nobody uses or receives it until that is done.
+
+        Not if it was in use later than `used_until`, is being received, or removed already.
+        """
+        with self._books:
+            idle = self._used.get(digest, -math.inf) <= used_until
+            may = idle and digest not in self._uploads and not self._is_moving(digest)
+            if may:
+                self._going.add(digest)
+        try:
+            yield may
+        finally:
+            if may:
+                with self._books:
+                    self._going.discard(digest)
+                    self._books.notify_all()
+
+    def _is_moving(self, digest: str) -> bool:
+        return digest in self._going or digest in self._leaving
+
+    def _settle(self, digest: str) -> None:
+        """With `_books`: wait until nothing is being removed or closed under this name."""
+        self._books.wait_for(lambda: not self._is_moving(digest))
 
     # --- what comes in
 
@@ -277,7 +179,8 @@ class BlobStore:
         path = self.path(digest)
         if not 0 <= size_bytes <= MAX_BLOB_BYTES:
             raise Refused(f"A blob cannot have {size_bytes} bytes.")
-        with self._lock:
+        with self._books:
+            self._settle(digest)
             upload = self._uploads.get(digest)
             over = upload is None or upload._over is not None
             # Asked second: a finished upload's file had its name before.
@@ -320,21 +223,22 @@ class BlobStore:
             file.sync()
         finally:
             file.close()
-        with self._lock:
-            if self.has(digest):
-                self._used[digest] = self._clock()
-                self._disk.remove(path)
-            else:
-                self._rename(path, digest)
+        with self._books:
+            self._settle(digest)
+            self._used[digest] = self._clock()  # so that it is not collected
+        if self.has(digest):
+            self._disk.remove(path)
+        else:
+            self._rename(path, digest)
         return digest
 
     def expire(self, now: float, idle_s: float) -> list[str]:
         """Remove partial files that nobody is sending and that have not grown for `idle_s` seconds before `now`."""
         gone: list[str] = []
         for digest in self._disk.list(self._partial):
-            with self._lock:
-                path = self._partial / digest
-                if digest in self._uploads or self._disk.size(path) is None:
+            path = self._partial / digest
+            with self._removing(digest) as may:
+                if not may or self._disk.size(path) is None:
                     continue
                 if now - self._disk.modified(path) >= idle_s:
                     self._disk.remove(path)
@@ -358,16 +262,23 @@ class BlobStore:
         return upload
 
     def _leave(self, upload: Upload, *, forget: bool) -> None:
-        with self._lock:
+        with self._books:
             upload.users -= 1
             if upload.users > 0:
                 return
-            if self._uploads.get(upload.digest) is upload:
-                del self._uploads[upload.digest]
+            if self._uploads.get(upload.digest) is not upload:
+                return  # it was over, its file closed, and another one took its place
+            del self._uploads[upload.digest]
+            self._leaving.add(upload.digest)
+        try:
             with upload._lock:
                 if forget:
                     upload._discard("it was given up")
                 upload._give_up()
+        finally:
+            with self._books:
+                self._leaving.discard(upload.digest)
+                self._books.notify_all()
 
     def _discard(self, digest: str) -> None:
         self._disk.remove(self._partial / digest)
@@ -378,7 +289,8 @@ class BlobStore:
     def _rename(self, source: Path, digest: str) -> None:
         target = self.path(digest)
         self._disk.make_directory(target.parent)
-        self._used[digest] = self._clock()
+        with self._books:
+            self._used[digest] = self._clock()
         self._disk.replace(source, target)
 
     def _open(self, digest: str) -> File:

@@ -264,6 +264,31 @@ def test_a_slow_leader_that_is_alive_is_given_its_time(cluster: FakeCluster, con
     assert cluster.operations().count("file") == 1
 
 
+def test_the_time_a_living_leader_took_is_not_missing_when_the_next_one_is_looked_for(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    """It loses its leadership while it works, after longer than a search for a leader may take."""
+    timeout_s = 0.4
+    released, start = threading.Event(), time.monotonic()
+
+    def hold(asked: Asked) -> Reply | None:
+        released.wait(10)
+        raise HangUp
+
+    def notice(asked: Asked) -> Reply | None:
+        if time.monotonic() - start > 1.5 * timeout_s:
+            cluster.leader = 1
+        return None
+
+    client = connect(0, 1, timeout_s=timeout_s)
+    cluster.on("file", hold)
+    cluster.on("status", notice, times=100)
+    with pytest.raises(Refused, match="No file"):
+        client.call(FindFile("x"), answer_s=30.0)
+    released.set()
+    assert client.leader == cluster.addresses[1]
+
+
 def test_a_cluster_at_its_limit_is_asked_again_and_then_said(cluster: FakeCluster, connect: Connect) -> None:
     def busy(asked: Asked) -> Reply | None:
         raise Busy("Too many commands wait.", "Try again later.")

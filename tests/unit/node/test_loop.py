@@ -50,6 +50,28 @@ def test_calls_of_one_moment_keep_their_order(loop: Loop) -> None:
     assert rung == list(range(50))
 
 
+def test_a_call_that_asks_to_be_made_again_at_once_holds_nobody_up(loop: Loop) -> None:
+    rung, turns = list[int](), list[int]()
+
+    def again() -> None:
+        rung.append(len(turns))
+        if len(rung) < 5:
+            loop.call_later(0.0, again)
+
+    again()
+    run_until(loop, lambda: turns.append(1) or len(rung) == 5)
+    assert rung == [0, 0, 1, 2, 3]
+
+
+def test_a_timer_may_be_cancelled_by_another_of_its_moment(loop: Loop) -> None:
+    rung: list[str] = []
+    loop.call_later(0.0, lambda: second.cancel())
+    second = loop.call_later(0.0, lambda: rung.append("cancelled"))
+    loop.call_later(0.0, lambda: rung.append("last"))
+    run_until(loop, lambda: "last" in rung)
+    assert rung == ["last"]
+
+
 def test_what_is_left_for_a_turns_end_comes_after_the_turn(loop: Loop) -> None:
     told: list[str] = []
 

@@ -8,9 +8,9 @@ import pytest
 
 from shared.errors import Busy, Refused
 from tests.unit.storage.faulty_disk import FaultyDisk, Killed
-from worker.storage import blobs
-from worker.storage.blobs import BlobStore, Upload
+from worker.storage.blobs import BlobStore
 from worker.storage.disk import DiskFailed, DiskFull, OsDisk
+from worker.storage.upload import Upload
 
 DISK = OsDisk()
 DATA = bytes(range(256)) * 40
@@ -195,7 +195,7 @@ def test_after_a_failed_sync_the_bytes_are_not_trusted(tmp_path: Path) -> None:
 
 
 def test_a_large_upload_is_synced_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "SYNC_BYTES", 4000)
+    monkeypatch.setattr("worker.storage.upload.SYNC_BYTES", 4000)
     disk = FaultyDisk()
     upload = begun(BlobStore(disk, tmp_path))
     for start in range(0, len(DATA), 1000):

@@ -1,6 +1,9 @@
 """Blobs that nothing names are collected, but not under the hands of who has just found them."""
 
 import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,3 +70,78 @@ def test_a_blob_that_is_being_received_again_stays(store: BlobStore, clock: Cloc
     assert store.collect([digest], 10.0) == []
     upload.close()
     assert store.use(digest)
+
+
+class SlowDisk(OsDisk):
+    """Renames, removals and syncs of directories begin, and then take as long as the test likes."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+
+    def _wait(self) -> None:
+        if not self.go_on.is_set():
+            self.begun.set()
+            assert self.go_on.wait(30)
+
+    def sync_directory(self, path: Path) -> None:
+        self._wait()
+        super().sync_directory(path)
+
+    def remove(self, path: Path) -> None:
+        self._wait()
+        super().remove(path)
+
+
+Work = Callable[[BlobStore, str, Path], object]
+
+
+def adopt(store: BlobStore, digest: str, made: Path) -> object:
+    return store.adopt(made)
+
+
+def collect(store: BlobStore, digest: str, made: Path) -> object:
+    return store.collect([digest], 10.0)
+
+
+def cancel(store: BlobStore, digest: str, made: Path) -> object:
+    upload = store.begin("ab" * 32, 100)
+    assert upload is not None
+    return upload.cancel()
+
+
+@pytest.mark.parametrize("work", [adopt, collect, cancel])
+def test_the_node_thread_never_waits_for_the_disk_of_others(tmp_path: Path, clock: Clock, work: Work) -> None:
+    disk = SlowDisk()
+    store = BlobStore(disk, tmp_path, clock=clock)
+    other, idle = store.put(b"other"), store.put(b"idle")
+    (tmp_path / "made").write_bytes(b"made")
+    clock.now += 20
+    disk.go_on.clear()
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(work, store, idle, tmp_path / "made")
+        assert disk.begun.wait(30)
+        try:
+            assert threads.submit(store.use, other).result(timeout=20)
+        finally:
+            disk.go_on.set()
+        slow.result()
+
+
+def test_what_is_being_removed_is_not_here_any_more_and_comes_again_afterwards(
+    tmp_path: Path, clock: Clock
+) -> None:
+    disk = SlowDisk()
+    store = BlobStore(disk, tmp_path, clock=clock)
+    digest = store.put(b"idle")
+    clock.now += 20
+    disk.go_on.clear()
+    with ThreadPoolExecutor(2) as threads:
+        removal = threads.submit(store.collect, [digest], 10.0)
+        assert disk.begun.wait(30)
+        assert not store.use(digest)
+        again = threads.submit(store.put, b"idle")
+        disk.go_on.set()
+        assert removal.result() == [digest]
+        assert again.result() == digest
+    assert store.verify(digest) == "ok"
