@@ -13,6 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+HELD_UP_S = 0.5
+"""A turn that takes longer, or a sleep that lasts so much too long, is worth a word: elections follow from it."""
+
 Callback = Callable[[], None]
 
 
@@ -38,6 +41,8 @@ class Loop:
         self._order = itertools.count()
         self._posted: deque[Callback] = deque()
         self._stopping = False
+        self.held_up: Callable[[str], None] = lambda why: None
+        """Hears that the loop could not turn for a while: a busy or sleeping machine, or a fault of ours."""
         self._at_turns_end: list[Callback] = []
         self._wakes, self._waker = socket.socketpair()
         self._wakes.setblocking(False)
@@ -93,8 +98,13 @@ class Loop:
         """
         wake_at: float | None = None
         while not self._stopping:
-            events = self._selector.select(self._timeout_s(wake_at))
+            before_s, timeout_s = time.monotonic(), self._timeout_s(wake_at)
+            events = self._selector.select(timeout_s)
             self.now = time.monotonic()
+            if timeout_s is not None and self.now - before_s > timeout_s + HELD_UP_S:
+                self.held_up(
+                    f"the system did not let this worker run for {self.now - before_s - timeout_s:.1f} s"
+                )
             for key, mask in events:
                 key.data(mask)
             for _ in range(len(self._posted)):
@@ -105,6 +115,8 @@ class Loop:
                 ending, self._at_turns_end = self._at_turns_end, []
                 for callback in ending:
                     callback()
+            if (took_s := time.monotonic() - self.now) > HELD_UP_S:
+                self.held_up(f"one turn of the node thread took {took_s:.1f} s")
 
     def _ring(self) -> None:
         """Call what is due now; what that leaves for "at once" comes in the next turn, after sockets had theirs."""

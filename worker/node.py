@@ -69,6 +69,7 @@ class Node:
         """Open the data directory and the port; raises `Refused`, `Corrupt`, `LogCorrupt` with what is wrong."""
         self.settings = settings
         self.loop = Loop()
+        self.loop.held_up = self.log
         self._failure: BaseException | None = None
         self._monitor: str | None = None
         """Where browsers find the monitor, once it listens."""

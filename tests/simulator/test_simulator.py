@@ -17,8 +17,6 @@ ROOT = Path(__file__).parents[2]
 SEEDS = 200
 PROCESSES = min(os.cpu_count() or 1, 8)
 SEEDS_PER_MUTATION = 20
-SPEED_AT_LEAST = 25
-"""Times real time, on a machine that is busy with other tests; alone it is four times that (``dev.py simulate``)."""
 
 
 @pytest.mark.timeout(900)
@@ -29,8 +27,6 @@ def test_every_promise_holds_under_faults() -> None:
     assert not failures, f"{len(failures)} of {SEEDS} seeds failed\n\n{failures[0]}"
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     assert all(result.commands >= COMMANDS and result.faults >= FAULTS for result in results)
-    speed = sum(result.simulated_s for result in results) / sum(outcome.processor_s for outcome in outcomes)
-    assert speed >= SPEED_AT_LEAST
 
 
 def test_a_seed_replays_to_the_byte() -> None:

@@ -180,9 +180,9 @@ class Log:
 
     def hand_committed(self, max_bytes: int) -> tuple[Entry, ...]:
         """The next committed and durable entries, once all that was handed out before has been applied."""
-        if self.applied < self.applying:
-            return ()
         high = min(self.commit, self.durable) + 1
+        if self.applied < self.applying or high <= self.applying + 1:
+            return ()
         entries = tuple(self.slice(self.applying + 1, high, max_bytes, high - self.applying))
         if entries:
             self.applying = entries[-1].index

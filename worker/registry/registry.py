@@ -9,10 +9,11 @@ import itertools
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import MinkaError, Refused
+from shared.fields import encode
 from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
@@ -151,9 +152,9 @@ class Registry:
         }
         yield ["state", state]
         for member in self.members.values():
-            yield ["member", asdict(member)]
+            yield ["member", encode(member)]
         for file in self.files.values():
-            yield ["file", asdict(file)]
+            yield ["file", encode(file)]
         for model in self.models.values():
             yield from model.dump()
         yield from self.sessions.dump()

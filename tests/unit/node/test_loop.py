@@ -1,6 +1,9 @@
 """The node's loop and the way to the transfer threads: order, time, and results that come back to one thread."""
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -97,6 +100,39 @@ def test_a_turn_may_ask_to_be_taken_again(loop: Loop) -> None:
     loop.post(lambda: None)
     loop.run(turn)
     assert turns[2] >= turns[0] + 0.02
+
+
+def test_a_turn_that_takes_too_long_is_told(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.loop.HELD_UP_S", 0.01)
+    told: list[str] = []
+    loop.held_up = lambda why: (told.append(why), loop.stop())  # type: ignore[assignment,return-value]
+    loop.post(lambda: threading.Event().wait(0.05))  # type: ignore[arg-type,return-value]
+    loop.run(lambda: None)
+    assert told[0].startswith("one turn of the node thread took 0.")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process with a signal")
+def test_a_system_that_does_not_let_the_worker_run_is_told() -> None:
+    """The process is stopped while its loop sleeps for a moment."""
+    program = (
+        "from worker.loop import Loop\n"
+        "loop = Loop()\n"
+        "loop.held_up = lambda why: (print(why, flush=True), loop.stop())\n"
+        "turn = lambda: print('turn', flush=True) or loop.now + 0.05\n"
+        "loop.post(lambda: None)\n"
+        "loop.run(turn)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "turn\n"
+        process.send_signal(signal.SIGSTOP)
+        threading.Event().wait(1.0)
+        process.send_signal(signal.SIGCONT)
+        told = [line for line in process.stdout if line != "turn\n"]
+    assert len(told) == 1
+    assert told[0].startswith("the system did not let this worker run for ")
 
 
 def test_other_threads_have_one_door(loop: Loop) -> None:
