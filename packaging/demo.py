@@ -169,6 +169,9 @@ def _verify(terminal: Terminal, cluster: _Cluster, model: dict[str, Any]) -> Non
         terminal.line(
             f"  {names.get(str(file['id']), file['id']):<27}  {file['digest'][:DIGEST_LETTERS]}…  {states}"
         )
+    silent = [worker for worker in workers if any(worker not in file["holders"] for file in answer["files"])]
+    if silent:
+        raise DemoFailed(f"{', '.join(silent)} did not say what it holds")
     if not answer["equal"]:
         raise DemoFailed("the workers do not hold the same bytes")
 

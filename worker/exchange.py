@@ -46,9 +46,13 @@ class Exchange:
     # --- what this worker needs
 
     def want(self, blob: Blob, held: Held) -> None:
-        """Pull `blob` from any peer that has it, for as long as that takes."""
+        """Pull `blob` from any peer that has it, for as long as that takes; `held` hears of it in a later turn.
+
+        Never before this returns: a blob may have come just after its caller found it missing, and the caller has yet
+        to note what it waits for.
+        """
         if self._store.use(blob.digest):
-            held(None)
+            self._loop.post(lambda: held(None))
         else:
             self._pulls.want(blob, held)
 

@@ -104,6 +104,16 @@ def test_a_pull_ends_with_the_verified_bytes(bench: Bench) -> None:
     assert bench.store.verify(blob_of(DATA).digest) == "ok"
 
 
+def test_nobody_hears_of_a_blob_while_still_asking_for_it(bench: Bench) -> None:
+    """It may come from elsewhere between a look that misses it and the wish for it."""
+    bench.store.put(DATA)
+    heard: list[MinkaError | None] = []
+    bench.exchange.want(blob_of(DATA), heard.append)
+    assert heard == []
+    bench.loop.settle()
+    assert heard == [None]
+
+
 def test_chunks_may_come_in_any_order(bench: Bench) -> None:
     peer = bench.links.connect("w2")
     heard = bench.want(blob_of(DATA))
