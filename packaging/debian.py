@@ -32,6 +32,8 @@ WINDOW = (
     "libgssapi-krb5-2",
 )
 BROWSER = ("chromium",)
+# `ip`, which puts workers on networks of their own.
+NETWORK = ("iproute2",)
 
 
 class MissingPackages(Exception):

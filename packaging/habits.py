@@ -85,7 +85,8 @@ def _test(pytest_arguments: Sequence[str], terminal: Terminal) -> int:
     environment.prepare(["test"], terminal)
     if debian.manages_packages():
         try:
-            debian.install(debian.WINDOW + debian.BROWSER, "the tests of the window and the pages", terminal)
+            packages = debian.WINDOW + debian.BROWSER + debian.NETWORK
+            debian.install(packages, "the tests of the window, the pages and the network", terminal)
         except debian.MissingPackages as error:
             terminal.line(f"Tests that need these will fail. {error}")
     return subprocess.run(

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 from backend.client import ClusterClient
 from shared.errors import MinkaError
+from shared.messages import Verify
 
 DEADLINE_S = 60.0
 POLL_S = 0.02
@@ -72,13 +73,18 @@ class LiveCluster:
             process.kill()
             process.wait()
 
+    def host(self, id: str) -> str:
+        """The IP address of the machine that this worker runs on."""
+        return "127.0.0.1"
+
     @property
     def address(self) -> str:
-        return ",".join(f"127.0.0.1:{port}" for port in self.ports.values())
+        return ",".join(f"{self.host(id)}:{port}" for id, port in self.ports.items())
 
     def command(self, id: str) -> list[str]:
-        peers = ",".join(f"{peer}=127.0.0.1:{port}" for peer, port in self.ports.items())
-        where = ["--listen", f"127.0.0.1:{self.ports[id]}", "--monitor", f"127.0.0.1:{self.monitors[id]}"]
+        host = self.host(id)
+        peers = ",".join(f"{peer}={self.host(peer)}:{port}" for peer, port in self.ports.items())
+        where = ["--listen", f"{host}:{self.ports[id]}", "--monitor", f"{host}:{self.monitors[id]}"]
         files = ["--data", str(self.directory / id), "--keys", str(self.directory / "cluster.keys")]
         own = ["--id", id, "--peers", peers, "--cores", str(self.cores)]
         return [sys.executable, "-m", "worker", *own, *where, *files, *self.options]
@@ -117,7 +123,7 @@ class LiveCluster:
     # --- looking
 
     def client(self, timeout_s: float = 20.0, name: str = "test") -> ClusterClient:
-        addresses = [("127.0.0.1", port) for port in self.ports.values()]
+        addresses = [(self.host(id), port) for id, port in self.ports.items()]
         return ClusterClient(addresses, self.client_key, timeout_s, name)
 
     def status(self) -> dict[str, Any]:
@@ -151,8 +157,16 @@ class LiveCluster:
 
     def monitor(self, id: str, path: str) -> Any:
         """What the monitor of `id` answers, as JSON."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitors[id]}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://{self.host(id)}:{self.monitors[id]}{path}", timeout=10
+        ) as answer:
             return json.load(answer)
+
+
+def whole_on(client: ClusterClient, workers: list[str]) -> bool:
+    """Whether exactly these workers hold everything, of one page of files."""
+    rows = client.call(Verify()).header["files"]
+    return bool(rows) and all(row["holders"] == dict.fromkeys(sorted(workers), "ok") for row in rows)
 
 
 def free_ports(count: int) -> list[int]:

@@ -18,8 +18,10 @@ def start_cluster(tmp_path: Path) -> Iterator[Callable[..., LiveCluster]]:
     with ExitStack() as stack:
         stack.callback(lambda: print(*(cluster.logs() for cluster in started), sep="\n"))
 
-        def start(size: int = 3, cores: int = 1, options: Sequence[str] = ()) -> LiveCluster:
-            cluster = LiveCluster(tmp_path / f"cluster-{len(started)}", size, cores, options)
+        def start(
+            size: int = 3, cores: int = 1, options: Sequence[str] = (), kind: type[LiveCluster] = LiveCluster
+        ) -> LiveCluster:
+            cluster = kind(tmp_path / f"cluster-{len(started)}", size, cores, options)
             started.append(cluster)
             return stack.enter_context(cluster)
 

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backend.client import ClusterClient
 from backend.transfers import upload
 from shared.errors import MinkaError, Refused
-from shared.messages import AddMember, RemoveMember, TransferLeader, Verify
-from tests.live.cluster import LiveCluster, free_ports, wait_for
+from shared.messages import AddMember, RemoveMember, TransferLeader
+from tests.live.cluster import LiveCluster, free_ports, wait_for, whole_on
 
 Start = Callable[..., LiveCluster]
 
@@ -135,12 +134,6 @@ def enlarge(cluster: LiveCluster, id: str) -> None:
     cluster.ports[id], cluster.monitors[id] = free_ports(2)
     cluster.ids.append(id)
     cluster.start(id)
-
-
-def whole_on(client: ClusterClient, workers: list[str]) -> bool:
-    """Whether exactly these workers hold everything."""
-    rows = client.call(Verify()).header["files"]
-    return bool(rows) and all(row["holders"] == dict.fromkeys(sorted(workers), "ok") for row in rows)
 
 
 def no_progress(done: int, total: int) -> None:

@@ -21,8 +21,6 @@ class ManyAddresses(LiveCluster):
 
     def command(self, id: str) -> list[str]:
         command = super().command(id)
-        peers = ",".join(f"{peer}={self.host(peer)}:{port}" for peer, port in self.ports.items())
-        command[command.index("--peers") + 1] = peers
         command[command.index("--listen") + 1] = f"0.0.0.0:{self.ports[id]}"
         return [*command, "--advertise", f"{self.host(id)}:{self.ports[id]}"]
 

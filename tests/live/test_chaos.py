@@ -1,0 +1,163 @@
+"""Faults while clients work: every history is linearizable, nothing acknowledged is lost, and all workers come out equal."""
+
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.live.chaos import Clients, assert_consistent
+from tests.live.cluster import LiveCluster
+from tests.live.network import Network, NetworkedCluster, may_be_made
+
+Start = Callable[..., Any]
+"""Gives a cluster of the kind that is asked for."""
+OFTEN = ("--compact-entries", "200")
+BETWEEN = 300
+"""Operations that are answered between two faults: the cluster has recovered from the first."""
+
+NEEDS = "network namespaces need Linux, root and `ip`"
+networked = pytest.mark.skipif(sys.platform != "linux" or not may_be_made(), reason=NEEDS)
+
+
+@pytest.fixture
+def rng() -> Random:
+    """Every choice of a test. The seed shows if the test fails."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    return Random(seed)
+
+
+def test_killing_workers_at_any_moment_loses_and_repeats_nothing(start_cluster: Start, rng: Random) -> None:
+    cluster: LiveCluster = start_cluster(options=OFTEN)
+    faults = (killed(cluster, victims(cluster, rng, count)) for count in (1, 1, 2, 3))
+    live_through(cluster, rng, faults, (0.0, 1.5))
+
+
+def test_workers_that_stand_still_for_a_while_lose_and_repeat_nothing(
+    start_cluster: Start, rng: Random
+) -> None:
+    cluster: LiveCluster = start_cluster()
+    faults = (stopped(cluster, victims(cluster, rng, count)) for count in (1, 1, 2))
+    live_through(cluster, rng, faults, (2.1, 3.0))
+
+
+@networked
+def test_workers_whose_cables_are_pulled_come_back_equal(start_cluster: Start, rng: Random) -> None:
+    cluster: NetworkedCluster = start_cluster(kind=NetworkedCluster, options=OFTEN)
+    faults = (unplugged(cluster.network, victims(cluster, rng, count)) for count in (1, 2))
+    live_through(cluster, rng, faults, (2.1, 3.0))
+
+
+@networked
+def test_a_leader_that_only_clients_still_reach_answers_nothing_stale(
+    start_cluster: Start, rng: Random
+) -> None:
+    """What is lost between it and the others: what both say, what the others say, what the leader says."""
+    cluster: NetworkedCluster = start_cluster(kind=NetworkedCluster)
+
+    def apart(heard: bool, hears: bool) -> AbstractContextManager[None]:
+        leader = cluster.leader()
+        others = [id for id in cluster.ids if id != leader]
+        pairs = [(leader, other) for other in others if not heard]
+        return losing(cluster.network, pairs + [(other, leader) for other in others if not hears])
+
+    faults = (apart(*ways) for ways in ((False, False), (True, False), (False, True)))
+    live_through(cluster, rng, faults, (2.1, 3.0))
+
+
+class SlowDisks(LiveCluster):
+    """Workers whose disks can be made slow."""
+
+    def command(self, id: str) -> list[str]:
+        python, _, _, *arguments = super().command(id)
+        return [python, "-m", "tests.live.slow_disk", *arguments]
+
+    @contextmanager
+    def slow(self, workers: Sequence[str], until_killed: bool) -> Iterator[None]:
+        """A worker that is killed in the middle loses what waited for its disk."""
+        flags = [self.directory / f"{id}.slow" for id in workers]
+        for flag in flags:
+            flag.touch()
+        yield
+        with killed(self, workers) if until_killed else nullcontext():
+            for flag in flags:
+                flag.unlink()
+
+
+def test_slow_disks_delay_answers_and_lose_none(start_cluster: Start, rng: Random) -> None:
+    cluster: SlowDisks = start_cluster(kind=SlowDisks)
+    rounds = ((1, False), (2, True), (3, True))
+    faults = (cluster.slow(victims(cluster, rng, count), until_killed) for count, until_killed in rounds)
+    live_through(cluster, rng, faults, (2.0, 3.0))
+
+
+def live_through(
+    cluster: LiveCluster,
+    rng: Random,
+    faults: Iterable[AbstractContextManager[None]],
+    seconds: tuple[float, float],
+) -> None:
+    """One fault after the other, each for a time between these two, while clients work: is all well at the end?
+
+    `faults` is lazy: each chooses whom it hits when the cluster has recovered from the one before.
+    """
+    with Clients(cluster, rng) as clients:
+        clients.go_on(BETWEEN)
+        for fault in faults:
+            with fault:
+                threading.Event().wait(rng.uniform(*seconds))
+            clients.go_on(BETWEEN)
+    assert_consistent(cluster, clients.record)
+
+
+def victims(cluster: LiveCluster, rng: Random, count: int) -> list[str]:
+    """Random workers, the leader more often than by chance."""
+    leader = cluster.leader()
+    if rng.random() < 0.6:
+        return [leader, *rng.sample([id for id in cluster.ids if id != leader], count - 1)]
+    return rng.sample(cluster.ids, count)
+
+
+# --- faults, each from entry to exit of its context
+
+
+@contextmanager
+def killed(cluster: LiveCluster, workers: Sequence[str]) -> Iterator[None]:
+    for id in workers:
+        cluster.kill(id)
+    yield
+    for id in workers:
+        cluster.start(id)
+
+
+@contextmanager
+def stopped(cluster: LiveCluster, workers: Sequence[str]) -> Iterator[None]:
+    for id in workers:
+        cluster.pause(id)
+    yield
+    for id in workers:
+        cluster.resume(id)
+
+
+@contextmanager
+def unplugged(network: Network, hosts: Sequence[str]) -> Iterator[None]:
+    for host in hosts:
+        network.cut(host)
+    yield
+    for host in hosts:
+        network.mend(host)
+
+
+@contextmanager
+def losing(network: Network, pairs: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Lose what is sent from the first to the second of each pair."""
+    for source, target in pairs:
+        network.mute(source, target)
+    yield
+    for source, target in pairs:
+        network.unmute(source, target)
