@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from shared.errors import Busy, MinkaError, NotLeader, ProtocolViolation, Refused, from_failure
+from shared.errors import (
+    Busy,
+    MinkaError,
+    NotLeader,
+    OutcomeUnknown,
+    ProtocolViolation,
+    Refused,
+    from_failure,
+)
 from worker.raft import errors as raft_errors
 from worker.raft.entries import Entry, EntryKind, HardState, SnapshotMeta
 from worker.raft.messages import Message
@@ -312,13 +320,17 @@ class Driver:
             for readable in itertools.chain.from_iterable(gone.values()):
                 readable(self.not_leader())
         if before.role is Role.LEADER and leadership.role is not Role.LEADER:
-            # Their entries may still be committed by the next leader: only a repeat of the same ticket can tell.
-            waiting = [answered for _, answered in self._waiting.values()]
-            waiting += [answered for _, answered in self._proposals]
+            appended = [answered for _, answered in self._waiting.values()]
+            queued = [answered for _, answered in self._proposals]
             self._waiting.clear()
             self._proposals.clear()
             self._proposals_bytes = 0
-            for answered in waiting:
+            for answered in appended:
+                # The next leader may still commit their entries: only a repeat of the same ticket can tell.
+                answered(
+                    OutcomeUnknown("This worker stopped leading meanwhile.", "Ask the next leader the same.")
+                )
+            for answered in queued:
                 answered(self.not_leader())
         self._around.led(leadership)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import Busy, MinkaError, NotLeader, Refused, SessionExpired
+from shared.errors import Busy, MinkaError, NotLeader, OutcomeUnknown, Refused, SessionExpired
 from shared.messages import INLINE_BYTES, Ticket
 from tests.linearizability.files import Asked, List, Put, Remove
 from worker.registry.commands import OpenSession, PutFile, RemoveFile, digest_of
@@ -172,7 +172,7 @@ class Client:
             case NotLeader(leader=leader):
                 self.guess = leader
                 self.sim.at(self.rng.uniform(0.005, 0.1), self._again, call, call.attempts)
-            case Busy():
+            case Busy() | OutcomeUnknown():
                 self.sim.at(self.rng.uniform(0.05, 0.3), self._again, call, call.attempts)
             case SessionExpired():
                 self._expired(call)

@@ -277,8 +277,8 @@ def test_whoever_waits_is_answered_when_leadership_is_lost(leader: Bench) -> Non
     leader.driver.propose(SESSION, b"", heard.append)
     leader.driver.read(heard.append)
     leader.ready(leadership=FOLLOWS)
-    assert [type(error) for error in heard] == [NotLeader] * 4
-    assert {error.leader for error in heard} == {"w2"}
+    assert sorted(type(error).__name__ for error in heard) == ["NotLeader"] * 3 + ["OutcomeUnknown"]
+    assert {error.leader for error in heard if isinstance(error, NotLeader)} == {"w2"}
     leader.driver.propose(SESSION, b"", heard.append)
     assert isinstance(heard[-1], NotLeader)
 
