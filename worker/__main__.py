@@ -18,6 +18,9 @@ from worker.raft.entries import MAX_MEMBERS
 from worker.settings import Settings, read_address, read_keys, read_peers
 
 T = TypeVar("T")
+SWITCH_S = 0.0005
+"""How soon a thread that waits for the interpreter's lock is given it. Python's own 5 ms would pass twice in each round of
+the log, while the node thread applies entries: before the log writer begins, and before it can say that it is done."""
 CHILD_MODULES = ("worker.training.trainer", "worker.serving.predictor", "worker.monitor", "worker.compaction")
 
 
@@ -33,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _when_asked_to_stop(_interrupt)
         allow_enough()
+        sys.setswitchinterval(SWITCH_S)
         node = Node(_settings(parsed))
         _when_asked_to_stop(node.stop)
         node.run()
