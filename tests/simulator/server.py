@@ -309,15 +309,10 @@ class Server:
         return lacking
 
     def _pull(self, life: int, digest: str) -> None:
-        if self.life != life or digest in self.blobs:
+        """Fetch a blob, or notice that a client has brought it meanwhile; later, if neither is so."""
+        if self.life != life:
             return
-        if (
-            self.up
-            and not self.paused
-            and any(
-                digest in other.blobs for other in self.sim.servers.values() if other.up and other is not self
-            )
-        ):
+        if self.up and not self.paused and (digest in self.blobs or self.reaches(digest)):
             self.blobs.add(digest)
             self.act(self.driver.arrived, digest)
         else:
