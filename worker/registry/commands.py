@@ -166,7 +166,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Enlist:
-    """The worker `id` is reached at `address`, and has the disk `incarnation` ("" until it is known)."""
+    """The worker `id` is reached at `address`, and has the disk `incarnation` ("": the one that is known, if any is)."""
 
     kind: ClassVar[str] = "enlist"
     id: str

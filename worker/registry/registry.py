@@ -263,9 +263,10 @@ class Registry:
         return {"members": len(self.members)}
 
     def _enlist(self, index: int, command: commands.Enlist, client: str) -> dict[str, Any]:
-        row = MemberRow(command.id, command.address, command.incarnation)
-        if self.members.get(row.id) != row:
-            known = self.members.get(row.id)
+        known = self.members.get(command.id)
+        disk = command.incarnation or (known.incarnation if known is not None else "")
+        row = MemberRow(command.id, command.address, disk)
+        if known != row:
             self.members[row.id] = row
             self._changes.append(Change("members", row.id, row.public()))
             if known is not None and known.incarnation and known.incarnation != row.incarnation:

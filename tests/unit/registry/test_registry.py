@@ -220,6 +220,16 @@ def test_a_model_that_is_not_there_is_refused(bench: Bench) -> None:
         bench.registry.find_model("m99")
 
 
+def test_a_worker_that_is_enlisted_again_keeps_its_disk(bench: Bench) -> None:
+    """A client repeats its question at a new leader, which may not yet know that the worker was taken in."""
+    for address, disk in (("h:1", ""), ("h:1", "d1"), ("h:1", ""), ("h:2", "")):
+        bench.done(commands.Enlist("w4", address, disk, bench.time_ms))
+    assert bench.registry.members["w4"].public() == {"id": "w4", "address": "h:2", "incarnation": "d1"}
+    outcome = bench.apply(commands.Enlist("w4", "h:2", "d2", bench.time_ms))
+    assert outcome.record is not None
+    assert outcome.record.summary == "w4 came back with another disk"
+
+
 def test_a_history_of_any_length_is_remembered_in_bounds(bench: Bench) -> None:
     model = bench.training()
     rows = tuple({"round": number, "loss": 0.5} for number in range(1, 3 * HISTORY_ROWS))
