@@ -81,19 +81,21 @@ class Requests:
             error = NotLeader(error.reason, error.advice, address)
         request.fail(error)
 
-    def _after_read(self, request: Request, answer: Callable[[], dict[str, Any]]) -> None:
-        """Answer from this worker's state as soon as that is linearizable."""
+    def _after_read(self, request: Request, then: Callable[[], None]) -> None:
+        """Go on as soon as this worker's state is linearizable; what `then` refuses is the answer."""
 
         def readable(error: MinkaError | None) -> None:
-            if error is not None:
-                self._fail(request, error)
-                return
             try:
-                request.reply(answer())
+                if error is not None:
+                    raise error
+                then()
             except MinkaError as refusal:
                 self._fail(request, refusal)
 
         self._node.driver.read(readable)
+
+    def _reply_after_read(self, request: Request, answer: Callable[[], dict[str, Any]]) -> None:
+        self._after_read(request, lambda: request.reply(answer()))
 
     def _propose(self, request: Request, command: Command, body: bytes = b"") -> None:
         def answered(answer: dict[str, Any] | MinkaError) -> None:
@@ -107,25 +109,22 @@ class Requests:
     # --- the cluster
 
     def _status(self, request: Request, _: messages.Status) -> None:
-        self._after_read(request, self._node.cluster_status)
+        self._reply_after_read(request, self._node.cluster_status)
 
     def _open_session(self, request: Request, asked: messages.OpenSession) -> None:
         self._propose(request, commands.OpenSession(asked.client, self._node.time_ms()))
 
     def _records(self, request: Request, asked: messages.Records) -> None:
-        def readable(error: MinkaError | None) -> None:
-            if error is not None:
-                self._fail(request, error)
-            else:
-                self._node.records.answer(request, asked.after, asked.tail, min(asked.wait_s, WAIT_LIMIT_S))
-
-        self._node.driver.read(readable)
+        wait_s = min(asked.wait_s, WAIT_LIMIT_S)
+        self._after_read(request, lambda: self._node.records.answer(request, asked.after, asked.tail, wait_s))
 
     def _add_member(self, request: Request, asked: messages.AddMember) -> None:
-        self._node.roster.add(asked.worker, asked.address, self._members_then(request))
+        heard = self._members_then(request)
+        self._after_read(request, lambda: self._node.roster.add(asked.worker, asked.address, heard))
 
     def _remove_member(self, request: Request, asked: messages.RemoveMember) -> None:
-        self._node.roster.remove(asked.worker, self._members_then(request))
+        heard = self._members_then(request)
+        self._after_read(request, lambda: self._node.roster.remove(asked.worker, heard))
 
     def _transfer_leader(self, request: Request, asked: messages.TransferLeader) -> None:
         self._node.roster.transfer(asked.worker, self._members_then(request))
@@ -190,10 +189,12 @@ class Requests:
             files, more = page_of(map(self._held, rows))
             return {"files": files, "more": more}
 
-        self._after_read(request, page)
+        self._reply_after_read(request, page)
 
     def _find_file(self, request: Request, asked: messages.FindFile) -> None:
-        self._after_read(request, lambda: {"file": self._held(self._node.registry.find_file(asked.file))})
+        self._reply_after_read(
+            request, lambda: {"file": self._held(self._node.registry.find_file(asked.file))}
+        )
 
     def _held(self, row: FileRow) -> dict[str, Any]:
         return row.public() | {"holders": self._node.holders(row.id)}
@@ -214,13 +215,7 @@ class Requests:
         self._node.transfers.run(self._node.small_file(asked.digest, index), read)
 
     def _verify(self, request: Request, asked: messages.Verify) -> None:
-        def readable(error: MinkaError | None) -> None:
-            if error is not None:
-                self._fail(request, error)
-            else:
-                Verification(self._node, asked.after, request).start()
-
-        self._node.driver.read(readable)
+        self._after_read(request, lambda: Verification(self._node, asked.after, request).start())
 
     # --- training and models
 
@@ -244,21 +239,14 @@ class Requests:
             models, more = page_of(map(self._node.watchers.summary, rows))
             return {"models": models, "more": more}
 
-        self._after_read(request, page)
+        self._reply_after_read(request, page)
 
     def _show_model(self, request: Request, asked: messages.ShowModel) -> None:
-        def readable(error: MinkaError | None) -> None:
-            if error is not None:
-                self._fail(request, error)
-                return
-            try:
-                model = self._node.registry.find_model(asked.model)
-            except MinkaError as refusal:
-                self._fail(request, refusal)
-                return
+        def show() -> None:
+            model = self._node.registry.find_model(asked.model)
             self._node.watchers.answer(request, model, asked.seen, min(asked.wait_s, WAIT_LIMIT_S))
 
-        self._node.driver.read(readable)
+        self._after_read(request, show)
 
     def _cancel(self, request: Request, asked: messages.Cancel) -> None:
         self._propose(request, commands.CancelModel(asked.ticket, asked.model, self._node.time_ms()))
@@ -270,17 +258,7 @@ class Requests:
             )
         if sum(one.size_bytes for one in asked.inputs) != len(request.body) or not asked.inputs:
             raise Refused("The inputs' sizes do not add up to the bytes that were sent.")
-
-        def readable(error: MinkaError | None) -> None:
-            if error is not None:
-                self._fail(request, error)
-                return
-            try:
-                self._run(request, asked)
-            except MinkaError as refusal:
-                self._fail(request, refusal)
-
-        self._node.driver.read(readable)
+        self._after_read(request, lambda: self._run(request, asked))
 
     def _run(self, request: Request, asked: messages.Predict) -> None:
         model = self._node.registry.find_model(asked.model)
