@@ -144,7 +144,9 @@ class Requests:
 
     def _begin_upload(self, request: Request, asked: messages.BeginUpload) -> None:
         self._node.space.check()
-        self._node.exchange.begin(request, _blob(asked.digest, asked.size_bytes))
+        blob = _blob(asked.digest, asked.size_bytes)
+        # A leader that was deposed and does not know it must not say that the bytes are where they are needed.
+        self._after_read(request, lambda: self._node.exchange.begin(request, blob))
 
     def _upload_chunk(self, request: Request, asked: messages.UploadChunk) -> None:
         if len(request.body) > CHUNK_BYTES:
@@ -169,8 +171,6 @@ class Requests:
         if asked.size_bytes <= INLINE_BYTES:
             self._propose(request, command, request.body)
             return
-        if not self._node.holds(blob):
-            raise Refused("The bytes of this file are not here.", "Upload them first.")
 
         def held(error: MinkaError | None) -> None:
             if error is None:
@@ -178,7 +178,12 @@ class Requests:
             else:
                 self._fail(request, error)
 
-        self._node.exchange.replicate(blob, held)
+        def spread() -> None:
+            if not self._node.holds(blob):
+                raise Refused("The bytes of this file are not here.", "Upload them first.")
+            self._node.exchange.replicate(blob, held)
+
+        self._after_read(request, spread)  # nor may it send a client away for what the leader has
 
     def _remove(self, request: Request, asked: messages.Remove) -> None:
         self._propose(request, commands.RemoveFile(asked.ticket, asked.file, self._node.time_ms()))
