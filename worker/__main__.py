@@ -18,9 +18,10 @@ from worker.raft.entries import MAX_MEMBERS
 from worker.settings import Settings, read_address, read_keys, read_peers
 
 T = TypeVar("T")
-SWITCH_S = 0.0005
+SWITCH_S = 0.001 if sys.platform == "win32" else 0.0005
 """How soon a thread that waits for the interpreter's lock is given it. Python's own 5 ms would pass twice in each round of
-the log, while the node thread applies entries: before the log writer begins, and before it can say that it is done."""
+the log, while the node thread applies entries: before the log writer begins, and before it can say that it is done. Windows
+counts whole milliseconds."""
 CHILD_MODULES = ("worker.training.trainer", "worker.serving.predictor", "worker.monitor", "worker.compaction")
 
 

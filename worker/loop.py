@@ -97,13 +97,14 @@ class Loop:
         again even if nothing happens, or None.
         """
         wake_at: float | None = None
+        ended_s = time.monotonic()
         while not self._stopping:
-            before_s, timeout_s = time.monotonic(), self._timeout_s(wake_at)
+            timeout_s = self._timeout_s(wake_at)
             events = self._selector.select(timeout_s)
             self.now = time.monotonic()
-            if timeout_s is not None and self.now - before_s > timeout_s + HELD_UP_S:
+            if timeout_s is not None and self.now - ended_s > timeout_s + HELD_UP_S:
                 self.held_up(
-                    f"the system did not let this worker run for {self.now - before_s - timeout_s:.1f} s"
+                    f"the system did not let this worker run for {self.now - ended_s - timeout_s:.1f} s"
                 )
             for key, mask in events:
                 key.data(mask)
@@ -115,8 +116,9 @@ class Loop:
                 ending, self._at_turns_end = self._at_turns_end, []
                 for callback in ending:
                     callback()
-            if (took_s := time.monotonic() - self.now) > HELD_UP_S:
-                self.held_up(f"one turn of the node thread took {took_s:.1f} s")
+            ended_s = time.monotonic()
+            if ended_s - self.now > HELD_UP_S:
+                self.held_up(f"one turn of the node thread took {ended_s - self.now:.1f} s")
 
     def _ring(self) -> None:
         """Call what is due now; what that leaves for "at once" comes in the next turn, after sockets had theirs."""

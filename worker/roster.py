@@ -55,11 +55,9 @@ class Roster:
         except ValueError as error:
             raise Refused(f"{address!r} is no address.", "Give HOST:PORT.") from error
         known = self._node.registry.members.get(id)
-        if known is None:
+        if known is None or known.address != text:
             self._check_newcomer(id, text)
             self._propose(commands.Enlist(id, text, "", self._node.time_ms()))
-        elif known.address != text:
-            raise Refused(f"{id} belongs to the cluster already, at {known.address}.", "Remove it first.")
         # Else it is on its way, or there: whoever asked before may have lost its leader meanwhile.
         self._wish(lambda: id in self._membership().voters and self._settled(), heard, JOIN_S)
 
@@ -67,7 +65,7 @@ class Roster:
         if any(row.address == address for row in self._node.registry.members.values()):
             raise Refused(f"Another worker has the address {address}.", "`minka status` lists them.")
         if id in self._membership().members:
-            raise Refused(f"{id} is just being removed.", "Try again when that is done.")
+            raise Refused(f"{id} is a member, at another address or being removed.", "Remove it first.")
 
     def remove(self, id: str, heard: Members) -> None:
         """Let a worker go, the leader itself included; `heard` once the others go on without it."""

