@@ -82,7 +82,7 @@ class ClusterClient:
         body: bytes = b"",
         *,
         answer_s: float | None = None,
-        repair: Callable[[], bool] | None = None,
+        repair: Callable[[Refused], bool] | None = None,
     ) -> Answer:
         """The answer to a command, which is carried out exactly once; `make` puts the ticket into it.
 
@@ -100,8 +100,8 @@ class ClusterClient:
                         return self._carry(errand, request, body, changes=True)
                     except SessionExpired:
                         raise
-                    except Refused:
-                        if repair is None or not repair():
+                    except Refused as refusal:
+                        if repair is None or not repair(refusal):
                             raise
                     errand = self._errand(request, answer_s, errand)
             except SessionExpired as error:

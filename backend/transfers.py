@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from backend.client import Answer, ClusterClient
-from shared.errors import MinkaError, NotLeader, Refused, TimedOut, Unreachable
+from shared.errors import BytesMissing, MinkaError, NotLeader, Refused, TimedOut, Unreachable
 from shared.messages import (
     CHUNK_BYTES,
     INLINE_BYTES,
@@ -66,17 +66,20 @@ def upload(
                 raise _changed(name)
             answer = client.command(lambda ticket: Put(ticket, name, digest, size_bytes), body)
         else:
-            tries = itertools.count()
+            repairs = itertools.count(1)
 
-            def sent() -> bool:
-                """Whether there were bytes to send: the leader may have changed to one that had not all of them."""
-                return next(tries) <= RESTARTS_LIMIT and _send_blob(
-                    client, stream, name, digest, size_bytes, progress
-                )
+            def repaired(refusal: Refused) -> bool:
+                """The leader may have changed to one that has not all of the bytes, or had not when it was asked."""
+                if not isinstance(refusal, BytesMissing) or next(repairs) > RESTARTS_LIMIT:
+                    return False
+                _send_blob(client, stream, name, digest, size_bytes, progress)
+                return True
 
-            sent()
+            _send_blob(client, stream, name, digest, size_bytes, progress)
             answer = client.command(
-                lambda ticket: Put(ticket, name, digest, size_bytes), answer_s=FINISH_ANSWER_S, repair=sent
+                lambda ticket: Put(ticket, name, digest, size_bytes),
+                answer_s=FINISH_ANSWER_S,
+                repair=repaired,
             )
     progress(size_bytes, size_bytes)
     row: dict[str, Any] = answer.header["file"]
@@ -165,22 +168,21 @@ def _read(client: ClusterClient, request: Read) -> Answer:
 
 def _send_blob(
     client: ClusterClient, stream: BinaryIO, name: str, digest: str, size_bytes: int, progress: Progress
-) -> bool:
-    """Upload until the bytes are durable on a majority; returns whether any had to be sent.
+) -> None:
+    """Upload until the bytes are durable on a majority.
 
     A new leader may hold fewer bytes than the one before: then it is asked again where to go on.
     """
-    furthest, restarts, sent = -1, 0, False
+    furthest, restarts = -1, 0
     while True:
         begin = int(client.call(BeginUpload(digest, size_bytes)).header["offset"])
         restarts = 0 if begin > furthest else restarts + 1
         furthest = max(furthest, begin)
         try:
             for offset in _send_chunks(client, stream, name, digest, begin, size_bytes):
-                sent = True
                 progress(offset, size_bytes)
             client.call(FinishUpload(digest), answer_s=FINISH_ANSWER_S)
-            return sent
+            return
         except Refused as refusal:
             if restarts >= RESTARTS_LIMIT:
                 raise (_changed(name) if _digest(stream)[0] != digest else refusal) from None

@@ -85,6 +85,12 @@ class SessionExpired(Refused):
     code = "session_expired"
 
 
+class BytesMissing(Refused):
+    """A command names bytes that the leader does not hold (yet): see that it has them, and send the command again."""
+
+    code = "bytes_missing"
+
+
 class TaskFailed(MinkaError):
     """A training or prediction task ended with an error; ``traceback`` says where."""
 
@@ -108,6 +114,7 @@ FAMILIES: Mapping[str, type[MinkaError]] = {
         Busy,
         Refused,
         SessionExpired,
+        BytesMissing,
         TaskFailed,
     )
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import fields, messages
-from shared.errors import MinkaError, NotLeader, ProtocolViolation, Refused
+from shared.errors import BytesMissing, MinkaError, NotLeader, ProtocolViolation, Refused
 from shared.messages import CHUNK_BYTES, INLINE_BYTES, PAGE_ROWS
 from worker.connections import Request
 from worker.pages import page_of
@@ -180,7 +180,7 @@ class Requests:
 
         def spread() -> None:
             if not self._node.holds(blob):
-                raise Refused("The bytes of this file are not here.", "Upload them first.")
+                raise BytesMissing("The bytes of this file are not here.", "Upload them first.")
             self._node.exchange.replicate(blob, held)
 
         self._after_read(request, spread)  # nor may it send a client away for what the leader has

@@ -131,7 +131,7 @@ class RecordingClient:
 
     def _list(self) -> None:
         request = messages.Files()
-        if self._rng.random() < 0.3:
+        if self._rng.random() < 0.1:
             worker = self._rng.choice(self._client.addresses)
             listed = self._record.listing(lambda: self._client.call_worker(worker, request))
         else:
@@ -143,6 +143,8 @@ class Clients:
     """Recording clients at work, from entry to exit of the context."""
 
     def __init__(self, cluster: LiveCluster, rng: Random) -> None:
+        self.cluster = cluster
+        self.rng = rng
         self.record = Record()
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(len(TIMEOUTS_S))

@@ -4,12 +4,15 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from random import Random
 from typing import Any
 
 import pytest
 
+from backend.client import ClusterClient
+from shared.messages import Files
 from tests.live.chaos import Clients, assert_consistent
 from tests.live.cluster import LiveCluster
 from tests.live.network import Network, NetworkedCluster, may_be_made
@@ -19,6 +22,10 @@ Start = Callable[..., Any]
 OFTEN = ("--compact-entries", "200")
 BETWEEN = 300
 """Operations that are answered between two faults: the cluster has recovered from the first."""
+NEWS = 20
+"""Operations that the others answer without a worker that sleeps."""
+ON_ITS_WAY_S = 0.1
+"""For a question to reach the socket of a worker that sleeps."""
 
 NEEDS = "network namespaces need Linux, root and `ip`"
 networked = pytest.mark.skipif(sys.platform != "linux" or not may_be_made(), reason=NEEDS)
@@ -35,22 +42,23 @@ def rng() -> Random:
 def test_killing_workers_at_any_moment_loses_and_repeats_nothing(start_cluster: Start, rng: Random) -> None:
     cluster: LiveCluster = start_cluster(options=OFTEN)
     faults = (killed(cluster, victims(cluster, rng, count)) for count in (1, 1, 2, 3))
-    live_through(cluster, rng, faults, (0.0, 1.5))
+    live_through(Clients(cluster, rng), faults, (0.0, 1.5))
 
 
-def test_workers_that_stand_still_for_a_while_lose_and_repeat_nothing(
+def test_workers_that_stood_still_answer_nothing_stale_and_repeat_nothing(
     start_cluster: Start, rng: Random
 ) -> None:
     cluster: LiveCluster = start_cluster()
-    faults = (stopped(cluster, victims(cluster, rng, count)) for count in (1, 1, 2))
-    live_through(cluster, rng, faults, (2.1, 3.0))
+    clients = Clients(cluster, rng)
+    faults = (stopped(clients, victims(cluster, rng, count)) for count in (1, 1, 2))
+    live_through(clients, faults, (2.1, 2.6))
 
 
 @networked
 def test_workers_whose_cables_are_pulled_come_back_equal(start_cluster: Start, rng: Random) -> None:
     cluster: NetworkedCluster = start_cluster(kind=NetworkedCluster, options=OFTEN)
     faults = (unplugged(cluster.network, victims(cluster, rng, count)) for count in (1, 2))
-    live_through(cluster, rng, faults, (2.1, 3.0))
+    live_through(Clients(cluster, rng), faults, (2.1, 3.0))
 
 
 @networked
@@ -67,7 +75,7 @@ def test_a_leader_that_only_clients_still_reach_answers_nothing_stale(
         return losing(cluster.network, pairs + [(other, leader) for other in others if not hears])
 
     faults = (apart(*ways) for ways in ((False, False), (True, False), (False, True)))
-    live_through(cluster, rng, faults, (2.1, 3.0))
+    live_through(Clients(cluster, rng), faults, (2.1, 3.0))
 
 
 class SlowDisks(LiveCluster):
@@ -93,26 +101,23 @@ def test_slow_disks_delay_answers_and_lose_none(start_cluster: Start, rng: Rando
     cluster: SlowDisks = start_cluster(kind=SlowDisks)
     rounds = ((1, False), (2, True), (3, True))
     faults = (cluster.slow(victims(cluster, rng, count), until_killed) for count, until_killed in rounds)
-    live_through(cluster, rng, faults, (2.0, 3.0))
+    live_through(Clients(cluster, rng), faults, (2.0, 3.0))
 
 
 def live_through(
-    cluster: LiveCluster,
-    rng: Random,
-    faults: Iterable[AbstractContextManager[None]],
-    seconds: tuple[float, float],
+    clients: Clients, faults: Iterable[AbstractContextManager[None]], seconds: tuple[float, float]
 ) -> None:
     """One fault after the other, each for a time between these two, while clients work: is all well at the end?
 
     `faults` is lazy: each chooses whom it hits when the cluster has recovered from the one before.
     """
-    with Clients(cluster, rng) as clients:
+    with clients:
         clients.go_on(BETWEEN)
         for fault in faults:
             with fault:
-                threading.Event().wait(rng.uniform(*seconds))
+                threading.Event().wait(clients.rng.uniform(*seconds))
             clients.go_on(BETWEEN)
-    assert_consistent(cluster, clients.record)
+    assert_consistent(clients.cluster, clients.record)
 
 
 def victims(cluster: LiveCluster, rng: Random, count: int) -> list[str]:
@@ -136,12 +141,28 @@ def killed(cluster: LiveCluster, workers: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def stopped(cluster: LiveCluster, workers: Sequence[str]) -> Iterator[None]:
-    for id in workers:
-        cluster.pause(id)
-    yield
-    for id in workers:
-        cluster.resume(id)
+def stopped(clients: Clients, workers: Sequence[str]) -> Iterator[None]:
+    """Each is asked for a listing while it sleeps: it wakes with the question, and with what it believed before."""
+    cluster = clients.cluster
+
+    def ask(client: ClusterClient, id: str) -> None:
+        address = (cluster.host(id), cluster.ports[id])
+        clients.record.listing(lambda: client.call_worker(address, Files()))
+
+    with ExitStack() as stack, ThreadPoolExecutor(len(workers)) as threads:
+        asking = [(stack.enter_context(cluster.client()), id) for id in workers]
+        for client, id in asking:
+            ask(client, id)  # its connection stands from now on
+            cluster.pause(id)
+        yield
+        if len(workers) == 1:
+            clients.go_on(NEWS)
+        questions = [threads.submit(ask, client, id) for client, id in asking]
+        wait(questions, timeout=ON_ITS_WAY_S)
+        for id in workers:
+            cluster.resume(id)
+        for question in questions:
+            question.result()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from backend.client import ClusterClient
 from backend.transfers import download, fetch, upload
-from shared.errors import Refused
+from shared.errors import BytesMissing, Refused
 from shared.messages import CHUNK_BYTES, INLINE_BYTES, NAME_CHARACTERS
 from tests.unit.backend.fake_cluster import Asked, FakeCluster, HangUp, Reply
 
@@ -110,11 +110,22 @@ def test_a_leader_without_the_bytes_is_given_them_before_they_are_named(
 
     def new_leader(asked: Asked) -> Reply | None:
         cluster.blobs.clear()
-        raise Refused("The bytes of this file are not here.")
+        raise BytesMissing("The bytes of this file are not here.")
 
     cluster.on("put", new_leader)
     row = upload(connect(0), data, "large")
     assert bytes(cluster.blobs[row["digest"]]) == data
+    assert len({request.ticket for request in cluster.requests("put")}) == 1
+
+
+def test_bytes_that_come_to_the_next_leader_by_themselves_are_not_missing(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    def not_yet(asked: Asked) -> Reply | None:
+        raise BytesMissing("The bytes of this file are not here.", "Upload them first.")
+
+    cluster.on("put", not_yet)
+    assert upload(connect(0), content(2 * CHUNK_BYTES), "large")["bytes"] == 2 * CHUNK_BYTES
     assert len({request.ticket for request in cluster.requests("put")}) == 1
 
 
