@@ -410,6 +410,15 @@ class TestTryIt:
         draw_seven(page)
         expect(page.locator("#verdict")).to_contain_text("cannot be reached just now")
 
+    def test_a_lost_cluster_does_not_move_the_pad(self, cluster: FakeCluster, open_page: Open) -> None:
+        furnish(cluster)
+        page = open_page("try")
+        expect(page.locator("#model")).not_to_have_value("")
+        before = page.locator("#pad").bounding_box()
+        cluster.go_offline()
+        expect(page.locator("#notice")).to_be_in_viewport()
+        assert page.locator("#pad").bounding_box() == before
+
 
 class TestClusterAndRecords:
     def test_the_crown_moves_with_the_leader(self, cluster: FakeCluster, open_page: Open) -> None:

@@ -83,7 +83,7 @@ def test_a_wiped_disk_comes_back_as_a_learner_and_loses_nothing(start_cluster: S
     cluster = start_cluster()
     with cluster.client() as client:
         upload(client, bytes(300_000), "large", no_progress)
-        row = upload(client, b"small", "small", no_progress)
+        upload(client, b"small", "small", no_progress)
         wiped = next(id for id in cluster.ids if id != cluster.leader())
         cluster.kill(wiped)
         shutil.rmtree(cluster.directory / wiped)
@@ -92,8 +92,7 @@ def test_a_wiped_disk_comes_back_as_a_learner_and_loses_nothing(start_cluster: S
         assert "takes part" in cluster.log(wiped)
         status = cluster.ready()
         assert {one["applied_index"] for one in status["workers"]} == {status["commit_index"]}
-        kinds = [one["summary"] for one in cluster.monitor(wiped, "/api/records?after=0")["records"]]
-        assert any("another disk" in summary for summary in kinds), row
+        wait_for("its monitor shows why", lambda: "another disk" in summaries(cluster, wiped))
 
 
 def test_a_wiped_majority_never_makes_a_new_past(start_cluster: Start) -> None:
@@ -134,6 +133,11 @@ def enlarge(cluster: LiveCluster, id: str) -> None:
     cluster.ports[id], cluster.monitors[id] = free_ports(2)
     cluster.ids.append(id)
     cluster.start(id)
+
+
+def summaries(cluster: LiveCluster, id: str) -> str:
+    """Of all records that the monitor of `id` shows now; it hears of them a moment after they are applied."""
+    return "\n".join(row["summary"] for row in cluster.monitor(id, "/api/records?after=0")["records"])
 
 
 def no_progress(done: int, total: int) -> None:
