@@ -131,7 +131,7 @@ def _nested_too_deep(header: dict[str, Any]) -> bool:
 def _read_header(data: bytearray) -> dict[str, Any]:
     try:
         header = _READER.decode(data.decode("utf-8"))
-        if b"\\ud" in data or b"\\uD" in data:  # an escaped surrogate: alone, it is no character of UTF-8
+        if b"\\u" in data:  # maybe an escaped surrogate: alone, it is no character of UTF-8
             _WRITER.encode(header).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise ProtocolViolation(f"A frame's header is not valid JSON in UTF-8: {str(error)[:200]}.") from None

@@ -3,10 +3,20 @@
 Layout of an entry's data, big-endian::
 
     0  u8   version of the command's layout (1)
-    1  u8   flags: bit 0, the command names blobs
+    1  u8   flags: bit 0, the command names blobs; bit 1, it is packed
     2  u32  length of the JSON
     6  ...  JSON object: "kind" and the fields of one command below
        ...  body: a small file's own bytes (`PutFile`), else nothing
+
+`PutFile`, the one command that comes by the thousand, is packed::
+
+    2  u64  of the ticket: session, then 10 sequence, 18 waiting_from
+   26  u64  size in bytes
+   34  u64  time_ms
+   42  32s  SHA-256 of the file
+   74  u16  length of the name
+   76  ...  name in UTF-8
+       ...  body
 
 A worker that meets a version or a kind that it does not know stops (DESIGN 4): guessing would part it from the others.
 `time_ms` is the leader's clock when it proposed; the state machine never looks at a clock of its own.
@@ -24,8 +34,12 @@ from shared.messages import INLINE_BYTES, Ticket
 
 VERSION = 1
 NAMES_BLOBS = 0x01
+PACKED = 0x02
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _PREFIX = struct.Struct(">BBI")
+_PUT = struct.Struct(">BBQQQQQ32sH")
+_NAME_NONE = (bytes([0]), bytes([PACKED]))
+DIGEST_BYTES = 32
 
 
 class UnknownCommand(MinkaError):
@@ -238,38 +252,65 @@ def encode(command: Command, body: bytes = b"") -> bytes:
 
     Raises `ProtocolViolation` for one that `decode` would not read: in the log, it would stop every worker.
     """
+    flags = NAMES_BLOBS if blobs_of(command) else 0
+    if isinstance(command, PutFile):
+        return _pack_put(command, flags | PACKED) + body
     header = {"kind": command.kind, **fields.encode(command)}
     fields.decode(type(command), header)
     text = _to_json(header).encode()
-    return _PREFIX.pack(VERSION, NAMES_BLOBS if blobs_of(command) else 0, len(text)) + text + body
+    return _PREFIX.pack(VERSION, flags, len(text)) + text + body
 
 
 def decode(data: bytes) -> Command:
     """The command of an entry; `UnknownCommand` if it cannot be read."""
     try:
-        version, _, length = _PREFIX.unpack_from(data)
-        if version != VERSION:
+        if data[0] != VERSION:
             raise UnknownCommand(
-                f"The log holds a command of version {version}; this worker knows {VERSION}."
+                f"The log holds a command of version {data[0]}; this worker knows {VERSION}."
             )
-        header = json.loads(data[_PREFIX.size : _PREFIX.size + length])
-        kind = _KINDS.get(str(header["kind"]))
-        if kind is None:
-            raise UnknownCommand(
-                f"The log holds a command {header['kind']!r} that this worker does not know."
-            )
-        command: Command = fields.decode(kind, header)
+        return _unpack_put(data) if data[1] & PACKED else _decode_json(data)
     except (struct.error, ValueError, LookupError, TypeError, RecursionError, ProtocolViolation) as error:
         raise UnknownCommand(f"The log holds a command that cannot be read: {error}.") from error
+
+
+def _decode_json(data: bytes) -> Command:
+    _, _, length = _PREFIX.unpack_from(data)
+    header = json.loads(data[_PREFIX.size : _PREFIX.size + length])
+    kind = _KINDS.get(str(header["kind"]))
+    if kind is None:
+        raise UnknownCommand(f"The log holds a command {header['kind']!r} that this worker does not know.")
+    command: Command = fields.decode(kind, header)
     return command
+
+
+def _pack_put(put: PutFile, flags: int) -> bytes:
+    ticket = put.ticket
+    try:
+        name, digest = put.name.encode(), bytes.fromhex(put.digest)
+        if len(digest) != DIGEST_BYTES:
+            raise ProtocolViolation(f"{put.digest!r} is no SHA-256.")
+        numbers = ticket.session, ticket.sequence, ticket.waiting_from, put.size_bytes, put.time_ms
+        return _PUT.pack(VERSION, flags, *numbers, digest, len(name)) + name
+    except (struct.error, ValueError) as error:
+        raise ProtocolViolation(f"A file cannot be named like this: {error}.") from error
+
+
+def _unpack_put(data: bytes) -> PutFile:
+    _, _, session, sequence, waiting_from, size_bytes, time_ms, digest, length = _PUT.unpack_from(data)
+    name = data[_PUT.size : _PUT.size + length]
+    if len(name) != length:
+        raise ValueError("the name is cut off")
+    ticket = Ticket(session, sequence, waiting_from)
+    return PutFile(ticket, name.decode(), digest.hex(), size_bytes, time_ms)
 
 
 def body_of(data: bytes) -> bytes:
     """The bytes that ride behind the command."""
-    _, _, length = _PREFIX.unpack_from(data)
-    return data[_PREFIX.size + length :]
+    if data[1] & PACKED:
+        return data[_PUT.size + _PUT.unpack_from(data)[-1] :]
+    return data[_PREFIX.size + _PREFIX.unpack_from(data)[-1] :]
 
 
 def named_blobs(data: bytes) -> tuple[Blob, ...]:
     """As `blobs_of`, from an entry's data; cheap for the many entries that name none."""
-    return blobs_of(decode(data)) if data[1:2] != b"\0" else ()
+    return blobs_of(decode(data)) if data[1:2] not in _NAME_NONE else ()
