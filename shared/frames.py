@@ -19,12 +19,12 @@ import json
 import math
 import struct
 import zlib
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
 from typing import Any, Final
 
 from shared.errors import ProtocolViolation
+from shared.value import value
 
 MAGIC: Final = b"MNKA"
 VERSION: Final = 1
@@ -75,7 +75,7 @@ class ProtocolMisuse(RuntimeError):
     """A bug of this program: it asked for a frame that may not be sent, or for a step out of order."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Frame:
     """One frame: `header` is a JSON object of finite numbers and 64-bit integers, `body` raw bytes."""
 

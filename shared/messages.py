@@ -12,6 +12,8 @@ with the same ticket is not run again: the stored answer is returned.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from shared.value import value
+
 INLINE_BYTES = 65_536
 """Files up to this size ride in the log entry; larger ones are uploaded as blobs first."""
 
@@ -28,7 +30,7 @@ NAME_CHARACTERS = 1_024
 """The most characters in the name of a file, model or client."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ticket:
     """Makes a command exactly-once: the same ticket is never applied twice."""
 
@@ -158,7 +160,7 @@ class FinishUpload:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Put:
     """Name these bytes. Body: the bytes themselves when there are at most `INLINE_BYTES`, else nothing.
 
@@ -172,7 +174,7 @@ class Put:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Remove:
     """-> {"file": {"id", "name"}}"""
 
@@ -192,7 +194,7 @@ class Files:
     after: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FindFile:
     """-> {"file": row as in `Files`}. `file` is an id (as text), or a name if only one file has it."""
 
@@ -200,7 +202,7 @@ class FindFile:
     file: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Read:
     """-> {"size_bytes": int}, body: up to `length` bytes (at most `CHUNK_BYTES`) of the blob from `offset`.
 

@@ -5,6 +5,7 @@ whole state in pieces, one a turn of the timer, so that the node thread never se
 """
 
 import contextlib
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -28,6 +29,8 @@ PENDING_LIMIT = 10_000
 
 BEHIND_BYTES = 4 * 1_048_576
 """A monitor that has so much yet to take is told nothing more for the moment."""
+
+_to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 StatusView = Callable[[], dict[str, Any]]
 RecordsTail = Callable[[int], list[dict[str, Any]]]
@@ -132,7 +135,7 @@ class MonitorFeed:
 
     def _send(self, about: str, fields: dict[str, Any]) -> None:
         assert self._child.connection is not None
-        self._child.connection.send(Frame(FrameType.NOTICE, {"about": about, **fields}))
+        self._child.connection.send(Frame(FrameType.NOTICE, {"about": about}, _to_json(fields).encode()))
 
 
 def _taken(queue: deque[Any]) -> list[Any]:

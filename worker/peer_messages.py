@@ -18,6 +18,7 @@ from typing import Any
 from shared import fields
 from shared.errors import ProtocolViolation
 from shared.frames import Frame, FrameType
+from shared.value import value
 from worker.raft.entries import Entry, EntryKind, Membership, SnapshotMeta
 from worker.raft.errors import Violation
 from worker.raft.messages import (
@@ -105,7 +106,7 @@ def from_frame(frame: Frame, sender: str, to: str) -> Message:
         raise ProtocolViolation(str(violation)) from violation
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Append:
     term: int
     previous_index: int

@@ -75,7 +75,7 @@ class FakeNode:
 
     def tell(self, about: str, **fields: Any) -> None:
         """Sends one notice."""
-        self.stream.send(Frame(FrameType.NOTICE, {"about": about, **fields}), JOIN_S)
+        self.stream.send(Frame(FrameType.NOTICE, {"about": about}, json.dumps(fields).encode()), JOIN_S)
 
     def close(self) -> None:
         """Ends as a node does: the connection and the pipe break, and the monitor goes."""

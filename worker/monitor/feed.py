@@ -1,10 +1,12 @@
 """From the node to the pages: reads the node's notices in the server's loop, and publishes at a bounded rate."""
 
+import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 from shared.errors import ProtocolViolation, TimedOut, Unreachable
-from shared.frames import FrameType
+from shared.frames import Frame, FrameType
 from shared.http_server import HttpServer
 from shared.stream import FrameStream
 from worker.monitor.site import Site
@@ -43,7 +45,7 @@ class Feed:
                 frame = self._node.receive(0)
                 if frame.type is not FrameType.NOTICE:
                     raise ProtocolViolation(f"The node sent a {frame.type.name} to its monitor.")
-                self._view.take(frame.header)
+                self._view.take(_notice(frame))
                 if frame.header["about"] == "status":
                     self._heard_at = self._clock()
             self._server.call_soon(self._receive)
@@ -64,3 +66,11 @@ class Feed:
         self._publishing = False
         self._published_at = self._clock()
         self._site.publish()
+
+
+def _notice(frame: Frame) -> dict[str, Any]:
+    """What the node tells: ``about`` in the header, the rest in the body, read without the care that strangers need."""
+    try:
+        return {**frame.header, **json.loads(frame.body)}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ProtocolViolation(f"The node sent a notice that cannot be read: {error}.") from error

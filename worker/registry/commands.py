@@ -31,6 +31,7 @@ from typing import Any, ClassVar
 from shared import fields
 from shared.errors import MinkaError, ProtocolViolation
 from shared.messages import INLINE_BYTES, Ticket
+from shared.value import value
 
 VERSION = 1
 NAMES_BLOBS = 0x01
@@ -49,7 +50,7 @@ class UnknownCommand(MinkaError):
         super().__init__(reason, "Install the release of Minka that the other workers run.")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Blob:
     """A content-addressed run of bytes: its SHA-256 in hex and its length."""
 
@@ -64,7 +65,7 @@ class OpenSession:
     time_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PutFile:
     kind: ClassVar[str] = "put_file"
     ticket: Ticket
@@ -74,7 +75,7 @@ class PutFile:
     time_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RemoveFile:
     kind: ClassVar[str] = "remove_file"
     ticket: Ticket

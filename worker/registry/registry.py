@@ -9,12 +9,12 @@ import itertools
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import MinkaError, Refused
 from shared.fields import encode
 from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
+from shared.value import value
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow, thinned
@@ -30,7 +30,7 @@ SUMMARY_CHARACTERS = 256
 """Of a record's summary, and of its client's name."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What one entry did: the client's answer, the rows it changed, the record it left."""
 
@@ -38,6 +38,10 @@ class Outcome:
     answer: Answer
     changes: tuple[Change, ...] = ()
     record: RecordRow | None = None
+
+
+def _text_of(change: Change) -> str:
+    return change.text or _canonical([change.set, change.id, change.value])
 
 
 def file_number(text: str) -> int | None:
@@ -82,9 +86,8 @@ class Registry:
         ticket: Ticket | None = getattr(command, "ticket", None)
         answer = self._answer(index, command, ticket)
         outcome = Outcome(command.kind, answer, tuple(self._changes), self._record)
-        changes = [[change.set, change.id, change.value] for change in outcome.changes]
-        effect = _canonical([index, changes or answer])
-        self._digest = hashlib.sha256(self._digest + effect.encode()).digest()
+        effect = "\n".join(map(_text_of, self._changes)) or _canonical(answer)
+        self._digest = hashlib.sha256(b"%b%d %b" % (self._digest, index, effect.encode())).digest()
         return outcome
 
     # --- what clients look for
@@ -280,7 +283,7 @@ class Registry:
             index, command.name[:NAME_CHARACTERS], command.size_bytes, command.digest, self._time_ms
         )
         self._add_file(row)
-        self._changes.append(Change("files", index, row.public()))
+        self._changes.append(Change("files", index, row.public(), row.text))
         self._note(index, client, "put", f"{row.name} ({row.size_bytes} bytes)")
         return {"file": row.public()}
 

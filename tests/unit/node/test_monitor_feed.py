@@ -1,5 +1,6 @@
 """What a monitor is told: the whole first, then what moves; never more than it takes, never more than a frame holds."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,22 +23,23 @@ class Monitor:
         self.waiting_bytes = 0
         self.encoder = FrameEncoder()
         self.encoder.seal(bytes(32))
-        self.frames: list[Frame] = []
+        self.notices: list[dict[str, Any]] = []
         self.files: dict[int, Any] = {}
 
     def send(self, frame: Frame) -> None:
         self.encoder.encode(frame)
-        self.frames.append(frame)
-        if frame.header["about"] == "reset":
+        notice = {**frame.header, **json.loads(frame.body)}
+        self.notices.append(notice)
+        if notice["about"] == "reset":
             self.files.clear()
-        for change in frame.header.get("changes", ()):
+        for change in notice.get("changes", ()):
             if change["value"] is None:
                 self.files.pop(change["id"], None)
             else:
                 self.files[change["id"]] = change["value"]
 
     def told(self, about: str) -> list[Any]:
-        return [frame.header for frame in self.frames if frame.header["about"] == about]
+        return [notice for notice in self.notices if notice["about"] == about]
 
 
 class Bench:
@@ -139,11 +141,11 @@ def test_a_monitor_that_takes_nothing_costs_little_and_catches_up(
     monitor = bench.join()
     bench.loop.advance(TURN_S)
     monitor.waiting_bytes = monitor_feed.BEHIND_BYTES + 1
-    before = len(monitor.frames)
+    before = len(monitor.notices)
     for number in range(1, 301):
         bench.put(number)
         bench.loop.advance(TURN_S)
-    resets = [frame for frame in monitor.frames[before:] if frame.header["about"] != "reset"]
+    resets = [notice for notice in monitor.notices[before:] if notice["about"] != "reset"]
     assert resets == []
     assert len(bench.feed._changes) <= 100
     monitor.waiting_bytes = 0
