@@ -1,6 +1,7 @@
 """The command line of one worker: ``minka-worker``, or ``python -m worker``."""
 
 import argparse
+import gc
 import os
 import runpy
 import signal
@@ -22,6 +23,9 @@ SWITCH_S = 0.001 if sys.platform == "win32" else 0.0005
 """How soon a thread that waits for the interpreter's lock is given it. Python's own 5 ms would pass twice in each round of
 the log, while the node thread applies entries: before the log writer begins, and before it can say that it is done. Windows
 counts whole milliseconds."""
+COLLECT_AT = (20_000, 20, 50)
+"""New objects until they are searched for cycles, and how many such searches until older ones are, too. What an entry leaves
+behind stays for good; Python's own 700 would search it after every other batch."""
 CHILD_MODULES = ("worker.training.trainer", "worker.serving.predictor", "worker.monitor", "worker.compaction")
 
 
@@ -38,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         _when_asked_to_stop(_interrupt)
         allow_enough()
         sys.setswitchinterval(SWITCH_S)
+        gc.set_threshold(*COLLECT_AT)
         node = Node(_settings(parsed))
         _when_asked_to_stop(node.stop)
         node.run()

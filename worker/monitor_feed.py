@@ -18,6 +18,7 @@ from worker.loop import Loop
 from worker.raft.entries import Entry
 from worker.registry.registry import Outcome, Registry
 from worker.registry.rows import Change, RecordRow
+from worker.tables import to_table
 
 TURN_S = 0.1
 STATUS_S = 1.0
@@ -126,7 +127,7 @@ class MonitorFeed:
     def _send_piece(self, about: str, name: str, rows: list[dict[str, Any]], also: dict[str, int]) -> None:
         """In one frame; rows that are too long for one go in two halves."""
         try:
-            self._send(about, {name: rows, **also})
+            self._send(about, {name: to_table(rows), **also})
         except ProtocolMisuse:
             half = len(rows) // 2
             assert half, "a row fits a frame"

@@ -19,6 +19,8 @@ from typing import Any, Self
 from shared.frames import Frame, FrameType
 from shared.handshake import ServerHandshake
 from shared.stream import FrameStream
+from worker.monitor.feed import ROWS
+from worker.tables import to_table
 
 JOIN_S = 30.0
 PEOPLE = ("lab-07", "ana-laptop", "office", "aula-3")
@@ -75,7 +77,8 @@ class FakeNode:
 
     def tell(self, about: str, **fields: Any) -> None:
         """Sends one notice."""
-        self.stream.send(Frame(FrameType.NOTICE, {"about": about}, json.dumps(fields).encode()), JOIN_S)
+        told = {name: to_table(given) if name in ROWS else given for name, given in fields.items()}
+        self.stream.send(Frame(FrameType.NOTICE, {"about": about}, json.dumps(told).encode()), JOIN_S)
 
     def close(self) -> None:
         """Ends as a node does: the connection and the pipe break, and the monitor goes."""

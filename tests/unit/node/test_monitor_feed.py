@@ -1,6 +1,5 @@
 """What a monitor is told: the whole first, then what moves; never more than it takes, never more than a frame holds."""
 
-import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +9,7 @@ from shared.errors import Refused
 from shared.frames import Frame, FrameEncoder
 from tests.unit.node.fakes import FakeLoop
 from worker import monitor_feed
+from worker.monitor.feed import _notice
 from worker.monitor_feed import PIECE_ROWS, TURN_S, MonitorFeed
 from worker.raft.entries import Entry, EntryKind
 from worker.registry.registry import Outcome, Registry
@@ -28,7 +28,7 @@ class Monitor:
 
     def send(self, frame: Frame) -> None:
         self.encoder.encode(frame)
-        notice = {**frame.header, **json.loads(frame.body)}
+        notice = _notice(frame)
         self.notices.append(notice)
         if notice["about"] == "reset":
             self.files.clear()
