@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shared.errors import MinkaError
-from shared.handshake import Introduction
-from worker.connections import Connection, Owner
+from shared.frames import Frame, FrameDecoder, FrameEncoder, FrameType
+from shared.handshake import ClientHandshake, Introduction
 from worker.loop import Loop
 from worker.settings import read_address
 
@@ -44,53 +43,65 @@ class Meter:
         }
 
 
-class MinkaClient(Owner):
+class MinkaClient:
     """One connection to the leader: puts of 1 KiB, or reads that take a read index."""
 
     def __init__(
         self, loop: Loop, address: tuple[str, int], worker: str, key: bytes, op: str, meter: Meter
     ) -> None:
         self._op, self._meter = op, meter
-        self._body = os.urandom(VALUE_BYTES)
+        self._body = os.urandom(VALUE_BYTES) if op == "put" else b""
         self._digest = hashlib.sha256(self._body).hexdigest()
-        self._session = self._sequence = 0
-        about = Introduction("client", "bench", "client", "")
-        Connection.dial(loop, address, about, key, self, worker)
+        self._session = self._number = 0
+        self._encoder, self._decoder = FrameEncoder(), FrameDecoder()
+        self._socket = socket.create_connection(address)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._shake_hands(worker, key)
+        self._socket.sendall(
+            self._encoder.encode(Frame(FrameType.REQUEST, {"id": 0, "op": "session", "client": "bench"}))
+        )
+        loop.watch(self._socket, selectors.EVENT_READ, self._readable)
 
-    def opened(self, connection: Connection) -> None:
-        self._connection = connection
-        connection.call("session", {"client": "bench"}, b"", self._began)
-
-    def closed(self, connection: Connection, error: MinkaError) -> None:
-        raise SystemExit(f"a client lost its connection: {error}")
-
-    def _began(self, answer: dict[str, Any] | MinkaError, _: bytes) -> None:
-        if isinstance(answer, MinkaError):
-            raise SystemExit(str(answer))
-        self._session = answer["session"]
-        self._next()
+    def _shake_hands(self, worker: str, key: bytes) -> None:
+        handshake = ClientHandshake(Introduction("client", "bench", "client", ""), key)
+        say: Frame | None = handshake.hello()
+        while not handshake.done:
+            if say is not None:
+                self._socket.sendall(self._encoder.encode(say))
+            frames = self._decoder.feed(self._socket.recv(65_536))
+            for frame in frames:
+                say = handshake.receive(frame)
+        assert handshake.peer["id"] == worker
+        self._encoder.seal(handshake.keys.send)
+        self._decoder.seal(handshake.keys.receive)
 
     def _next(self) -> None:
-        self._sequence += 1
-        sent = time.perf_counter()
+        self._number = number = self._number + 1
+        header: dict[str, Any] = {"id": number, "op": "file", "file": "bench"}
+        if self._op == "put":
+            header = {
+                "id": number,
+                "op": "put",
+                "ticket": {"session": self._session, "sequence": number, "waiting_from": number},
+                "name": f"v{number}",
+                "digest": self._digest,
+                "size_bytes": VALUE_BYTES,
+            }
+        self._sent = time.perf_counter()
+        self._socket.sendall(self._encoder.encode(Frame(FrameType.REQUEST, header, self._body)))
 
-        def answered(answer: dict[str, Any] | MinkaError, _: bytes) -> None:
-            if isinstance(answer, MinkaError):
-                raise SystemExit(str(answer))
-            self._meter.answered(sent)
+    def _readable(self, _: int) -> None:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise SystemExit("a worker closed a connection")
+        for frame in self._decoder.feed(data):
+            if frame.type is not FrameType.REPLY or frame.header["id"] != self._number:
+                raise SystemExit(f"a request was answered with {frame}")
+            if self._number:
+                self._meter.answered(self._sent)
+            else:
+                self._session = frame.header["session"]
             self._next()
-
-        if self._op == "read":
-            self._connection.call("file", {"file": "bench"}, b"", answered)
-            return
-        ticket = {"session": self._session, "sequence": self._sequence, "waiting_from": self._sequence}
-        fields = {
-            "ticket": ticket,
-            "name": f"v{self._sequence}",
-            "digest": self._digest,
-            "size_bytes": VALUE_BYTES,
-        }
-        self._connection.call("put", fields, self._body, answered)
 
 
 class EtcdClient:
