@@ -120,6 +120,7 @@ class RemoveMember:
     """-> as `AddMember`, once the cluster goes on without `worker`."""
 
     op: ClassVar[str] = "member_remove"
+    ticket: Ticket
     worker: str
 
 

@@ -124,7 +124,7 @@ class Requests:
 
     def _remove_member(self, request: Request, asked: messages.RemoveMember) -> None:
         heard = self._members_then(request)
-        self._after_read(request, lambda: self._node.roster.remove(asked.worker, heard))
+        self._after_read(request, lambda: self._node.roster.remove(asked.ticket, asked.worker, heard))
 
     def _transfer_leader(self, request: Request, asked: messages.TransferLeader) -> None:
         self._node.roster.transfer(asked.worker, self._members_then(request))

@@ -13,9 +13,11 @@ One change at a time, each a command or a membership entry of its own:
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Busy, MinkaError, Refused
+from shared.messages import Ticket
 from worker.raft.entries import Membership
 from worker.raft.errors import RaftError
 from worker.raft.ready import Status
@@ -34,6 +36,15 @@ Members = Callable[[MinkaError | None], None]
 """Hears once that what was asked for is so, or why not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client waits for, up to a moment of the loop's clock."""
+
+    fulfilled: Callable[[], bool]
+    heard: Members
+    until: float
+
+
 class Roster:
     """Looks after the members while this worker leads."""
 
@@ -43,7 +54,7 @@ class Roster:
         self._seen = self._membership()
         self._seen_at = 0
         """The newest membership that was looked at, and an index of the log that is not before it."""
-        self._wishes: list[tuple[Callable[[], bool], Members, float]] = []
+        self._wishes: list[Wish] = []
         self._look()
 
     # --- what clients ask
@@ -54,12 +65,18 @@ class Roster:
             text = write_address(read_address(address))
         except ValueError as error:
             raise Refused(f"{address!r} is no address.", "Give HOST:PORT.") from error
+        self._check_founded()
+        wish = self._wish(lambda: id in self._membership().voters and self._settled(), heard, JOIN_S)
         known = self._node.registry.members.get(id)
         if known is None or known.address != text:
             self._check_newcomer(id, text)
-            self._propose(commands.Enlist(id, text, "", self._node.time_ms()))
-        # Else it is on its way, or there: whoever asked before may have lost its leader meanwhile.
-        self._wish(lambda: id in self._membership().voters and self._settled(), heard, JOIN_S)
+            self._propose(commands.Enlist(id, text, "", self._node.time_ms()), wish)
+        else:  # it is on its way, or there: whoever asked before may have lost its leader meanwhile
+            self._wishes.append(wish)
+
+    def _check_founded(self) -> None:
+        if not self._node.registry.members:
+            raise Busy("The cluster is being founded.", "Try again in a moment.")
 
     def _check_newcomer(self, id: str, address: str) -> None:
         if any(row.address == address for row in self._node.registry.members.values()):
@@ -67,15 +84,17 @@ class Roster:
         if id in self._membership().members:
             raise Refused(f"{id} is a member, at another address or being removed.", "Remove it first.")
 
-    def remove(self, id: str, heard: Members) -> None:
+    def remove(self, ticket: Ticket, id: str, heard: Members) -> None:
         """Let a worker go, the leader itself included; `heard` once the others go on without it."""
+        self._check_founded()
         membership = self._membership()
-        if id not in membership.members and id not in self._node.registry.members:
-            raise Refused(f"There is no worker {id!r} in this cluster.", "`minka status` lists them.")
         if membership.voters == {id}:
             raise Refused("The last worker cannot leave its cluster.", "Stop it instead.")
-        self._propose(commands.Retire(id, self._node.time_ms()))
-        self._wish(lambda: id not in self._membership().members and self._settled(), heard, JOIN_S)
+        wish = self._wish(lambda: id not in self._membership().members and self._settled(), heard, JOIN_S)
+        if id in membership.members and id not in self._node.registry.members:
+            self._wishes.append(wish)  # it is on its way out
+        else:
+            self._propose(commands.Retire(ticket, id, self._node.time_ms()), wish)
 
     def transfer(self, id: str, heard: Members) -> None:
         """Hand leadership to `id`; `heard` once it leads."""
@@ -86,7 +105,7 @@ class Roster:
             self._node.driver.core.transfer_leader(id, self._node.loop.now)
         except RaftError as error:
             raise Refused(f"{id} cannot lead now: {error}.") from error
-        self._wish(lambda: self._node.driver.leadership.leader == id, heard, TRANSFER_S)
+        self._wishes.append(self._wish(lambda: self._node.driver.leadership.leader == id, heard, TRANSFER_S))
 
     def public(self) -> dict[str, Any]:
         """The members, as clients see them."""
@@ -107,11 +126,10 @@ class Roster:
             self._mend()
         waiting, self._wishes = self._wishes, []
         for wish in waiting:
-            fulfilled, heard, until = wish
-            if fulfilled():
-                heard(None)
-            elif self._node.loop.now > until:
-                heard(
+            if wish.fulfilled():
+                wish.heard(None)
+            elif self._node.loop.now > wish.until:
+                wish.heard(
                     Busy(
                         "The change of membership takes longer than that.",
                         "`minka status` shows how it goes on.",
@@ -188,13 +206,20 @@ class Roster:
         with contextlib.suppress(RaftError):  # the one before is not committed yet: the next look tries again
             self._node.driver.core.propose_membership(Membership(frozenset(voters), frozenset(learners)))
 
-    def _propose(self, command: commands.Command) -> None:
+    def _propose(self, command: commands.Command, wish: Wish | None = None) -> None:
+        """Put it to the cluster. The wish waits for what follows once it is applied, or hears why it cannot be."""
         self._proposing = True
 
-        def answered(_: dict[str, Any] | MinkaError) -> None:
+        def answered(answer: dict[str, Any] | MinkaError) -> None:
             self._proposing = False
+            if wish is None:
+                return  # the next look finds what is to be done
+            if isinstance(answer, MinkaError):
+                wish.heard(answer)
+            else:
+                self._wishes.append(wish)
 
         self._node.driver.propose(command, b"", answered)
 
-    def _wish(self, fulfilled: Callable[[], bool], heard: Members, within_s: float) -> None:
-        self._wishes.append((fulfilled, heard, self._node.loop.now + within_s))
+    def _wish(self, fulfilled: Callable[[], bool], heard: Members, within_s: float) -> Wish:
+        return Wish(fulfilled, heard, self._node.loop.now + within_s)

@@ -1,12 +1,14 @@
 """member add · member remove · leader transfer."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from backend.addresses import format_address, parse_address
 from backend.cli.console import Console, Outcome, table
 from backend.cli.options import Commands, add_command, connect
-from shared.messages import AddMember, Operation, RemoveMember, TransferLeader
+from backend.client import Answer, ClusterClient
+from shared.messages import AddMember, RemoveMember, TransferLeader
 
 CHANGE_ANSWER_S = 75.0
 """A new worker is one of the voters only when it holds all that the cluster holds."""
@@ -34,22 +36,28 @@ def add_commands(commands: Commands) -> None:
 def run_add(options: argparse.Namespace, console: Console) -> Outcome:
     """Returns when the new worker holds everything and votes."""
     console.progress.update(f"{options.id} takes over all that the cluster holds …")
-    return _changed(options, AddMember(options.id, options.address))
+    request = AddMember(options.id, options.address)
+    return _changed(options, lambda client: client.call(request, answer_s=CHANGE_ANSWER_S))
 
 
 def run_remove(options: argparse.Namespace, _console: Console) -> Outcome:
     """Returns when the others go on without it."""
-    return _changed(options, RemoveMember(options.id))
+
+    def remove(client: ClusterClient) -> Answer:
+        return client.command(lambda ticket: RemoveMember(ticket, options.id), answer_s=CHANGE_ANSWER_S)
+
+    return _changed(options, remove)
 
 
 def run_transfer(options: argparse.Namespace, _console: Console) -> Outcome:
     """Returns when that worker leads."""
-    return _changed(options, TransferLeader(options.id))
+    request = TransferLeader(options.id)
+    return _changed(options, lambda client: client.call(request, answer_s=CHANGE_ANSWER_S))
 
 
-def _changed(options: argparse.Namespace, request: Operation) -> Outcome:
+def _changed(options: argparse.Namespace, change: Callable[[ClusterClient], Answer]) -> Outcome:
     with connect(options) as client:
-        answer = client.call(request, answer_s=CHANGE_ANSWER_S).header
+        answer = change(client).header
         # A leader that was removed does not know who leads after it.
         leader = answer["leader"] or client.status()["leader"]
     members: list[dict[str, Any]] = answer["members"]

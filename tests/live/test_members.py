@@ -54,13 +54,13 @@ def test_a_worker_is_added_catches_up_and_another_is_removed(start_cluster: Star
 
         removed = cluster.leader()
         rest = [id for id in cluster.ids if id != removed]
-        answer = client.call(RemoveMember(removed), answer_s=60).header
+        answer = client.command(lambda ticket: RemoveMember(ticket, removed), answer_s=60).header
         assert [row["id"] for row in answer["members"]] == rest
         cluster.kill(removed)
         upload(client, b"later", "later", no_progress)
         wait_for("the rest hold everything", lambda: whole_on(client, rest))
         with pytest.raises(Refused, match="no worker"):
-            client.call(RemoveMember("w9"))
+            client.command(lambda ticket: RemoveMember(ticket, "w9"))
 
 
 def test_an_addition_goes_on_under_the_next_leader(start_cluster: Start) -> None:

@@ -195,6 +195,7 @@ class Retire:
     """The worker `id` belongs to the cluster no more."""
 
     kind: ClassVar[str] = "retire"
+    ticket: Ticket
     id: str
     time_ms: int
 

@@ -251,7 +251,9 @@ class Registry:
                 return self._enlist(index, command, client)
             case commands.Retire():
                 if self.members.pop(command.id, None) is None:
-                    raise Refused(f"There is no worker {command.id!r} in this cluster.")
+                    raise Refused(
+                        f"There is no worker {command.id!r} in this cluster.", "`minka status` lists them."
+                    )
                 self._changes.append(Change("members", command.id, None))
                 self._note(index, client, "member", f"{command.id} left the cluster")
                 return {"member": command.id}

@@ -44,5 +44,5 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(commands.FailModel, MODELS, st.just("why"), st.just("where"), TIMES),
     st.builds(commands.CancelModel, TICKETS, MODELS, TIMES),
     st.builds(commands.Enlist, st.sampled_from(["w1", "w2"]), st.just("h:1"), st.just("i"), TIMES),
-    st.builds(commands.Retire, st.sampled_from(["w1", "w2"]), TIMES),
+    st.builds(commands.Retire, TICKETS, st.sampled_from(["w1", "w2"]), TIMES),
 )

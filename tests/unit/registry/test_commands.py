@@ -30,7 +30,7 @@ EVERY: list[Command] = [
     commands.CancelModel(TICKET, "m4", 1),
     commands.Found((commands.Founder("w1", "host:1", "d1"), commands.Founder("w2", "host:2", "d2")), 1),
     commands.Enlist("w4", "host:1", "", 1),
-    commands.Retire("w4", 1),
+    commands.Retire(TICKET, "w4", 1),
 ]
 
 

@@ -330,7 +330,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(commands.FailModel, MODELS, st.text(max_size=5), st.just(""), TIMES),
     st.builds(commands.CancelModel, TICKETS, MODELS, TIMES),
     st.builds(commands.Enlist, st.sampled_from(["w1", "w2"]), st.just("host:1"), st.just("d"), TIMES),
-    st.builds(commands.Retire, st.sampled_from(["w1", "w2"]), TIMES),
+    st.builds(commands.Retire, TICKETS, st.sampled_from(["w1", "w2"]), TIMES),
 )
 
 
