@@ -36,9 +36,10 @@ class Members:
     def can_spare(self, id: str) -> bool:
         """Whether the voters still have a quorum of sound disks when this one's is damaged, whoever they are.
 
-        A change of membership may be under way: every server's view counts.
+        A change of membership may be under way: every server's view counts, also of one that is down and comes back with it.
         """
-        views = {server.core._state.configuration.voters for server in self.sim.up()}
+        sound = [server for server in self.sim.servers.values() if not server.corrupt]
+        views = {server.core._state.configuration.voters for server in sound}
         return all(self._has_quorum(voters, id) for voters in (*views, self.membership.voters))
 
     def _has_quorum(self, voters: frozenset[str], without: str = "") -> bool:
