@@ -157,21 +157,34 @@ class Errand:
 
     def _await(self, connection: Connection, number: int, patience_s: float) -> Frame:
         """The answer to request `number`, for as long as the worker is alive and no other one leads."""
-        answer_by = time.monotonic() + max(self._patience.answer_s, patience_s)
+        working_since = time.monotonic()
+        answer_by = working_since + max(self._patience.answer_s, patience_s)
         while True:
             left_s = answer_by - time.monotonic()
             try:
-                return connection.receive(number, max(0.0, min(patience_s, left_s)))
+                frame = connection.receive(number, max(0.0, min(patience_s, left_s)))
+            except Unreachable:
+                self._worked(working_since)
+                raise
             except TimedOut:
                 if left_s <= patience_s or self._closing.is_set():
                     raise
+            else:
+                self._worked(working_since)
+                return frame
             moved = self._leads_elsewhere(connection.address)
             alive = moved or self._alive(connection.address)
             if alive:
-                self._searching_since = time.monotonic()
+                working_since = self._worked(working_since)
             if moved or not alive:
                 raise TimedOut(f"{format_address(connection.address)} does not answer any more.")
             patience_s = min(LONGEST_PATIENCE_S, patience_s * 2)
+
+    def _worked(self, since: float) -> float:
+        """A worker that lived had the request up to now, which is returned: nobody searched meanwhile."""
+        now = time.monotonic()
+        self._searching_since += now - since
+        return now
 
     def _leads_elsewhere(self, silent: Address) -> bool:
         """Ask the other workers; what they say is remembered."""
@@ -211,7 +224,7 @@ class Errand:
             return None
 
     def _left_s(self) -> float:
-        """To find a leader. While one that has taken the request leads and is alive, nobody searches."""
+        """To find a leader. The time does not run while one that is alive has the request."""
         patience = self._patience
         until = min(self._searching_since, self._begun + patience.answer_s) + patience.timeout_s
         return until - time.monotonic()
@@ -231,8 +244,8 @@ class Errand:
             raise refusals[0]
 
     def _failure(self, changes: bool) -> MinkaError:
-        timeout_s = self._patience.timeout_s
-        why = f"There was no answer from a leader within {timeout_s:g} s."
+        timeout_s, waited_s = self._patience.timeout_s, time.monotonic() - self._begun
+        why = f"There was no answer from a leader within {waited_s:.1f} s."
         if self._closing.is_set():
             why = "This client was closed."
         said = " ".join(

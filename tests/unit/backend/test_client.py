@@ -1,5 +1,6 @@
 """A client finds the leader from any worker, and a command takes effect once, whatever dies."""
 
+import re
 import socket
 import threading
 import time
@@ -287,6 +288,58 @@ def test_the_time_a_living_leader_took_is_not_missing_when_the_next_one_is_looke
         client.call(FindFile("x"), answer_s=30.0)
     released.set()
     assert client.leader == cluster.addresses[1]
+
+
+def test_a_leader_that_works_long_and_hangs_up_leaves_time_for_the_next(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    """It was found alive, and works on for longer than a search may take before its connection breaks."""
+    timeout_s = 0.3
+    checked = threading.Event()
+
+    def work(asked: Asked) -> Reply | None:
+        assert checked.wait(10)
+        threading.Event().wait(1.4 * timeout_s)
+        cluster.leader = 1
+        raise HangUp
+
+    def notice(asked: Asked) -> Reply | None:
+        checked.set()
+        return None
+
+    client = connect(0, 1, timeout_s=timeout_s)
+    client.status()
+    cluster.on("file", work)
+    cluster.on("status", notice)
+    with pytest.raises(Refused, match="No file"):
+        client.call(FindFile("x"), answer_s=30.0)
+    assert client.leader == cluster.addresses[1]
+
+
+def test_who_waited_longer_than_a_search_may_take_is_told_how_long(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    timeout_s, checked = 0.3, threading.Event()
+
+    def work(asked: Asked) -> Reply | None:
+        assert checked.wait(10)
+        cluster.leader = None
+        threading.Event().wait(1.4 * timeout_s)
+        raise HangUp
+
+    def notice(asked: Asked) -> Reply | None:
+        checked.set()
+        return None
+
+    client = connect(0, 1, timeout_s=timeout_s)
+    client.status()
+    cluster.on("file", work)
+    cluster.on("status", notice)
+    with pytest.raises(TimedOut) as caught:
+        client.call(FindFile("x"), answer_s=30.0)
+    told = re.search(r"no answer from a leader within ([\d.]+) s", caught.value.reason)
+    assert told is not None
+    assert float(told[1]) > 2.4 * timeout_s
 
 
 def test_a_cluster_at_its_limit_is_asked_again_and_then_said(cluster: FakeCluster, connect: Connect) -> None:
