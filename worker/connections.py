@@ -91,10 +91,17 @@ class Connection:
     def dial(
         cls, loop: Loop, address: tuple[str, int], about: Introduction, key: bytes, owner: Owner, peer: str
     ) -> "Connection":
-        """Start to connect to a worker that is called `peer`; `owner` hears how it went."""
-        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+        """Start to connect to a worker that is called `peer`; `owner` hears how it went.
+
+        Raises `Unreachable` when this process has no socket left for it.
+        """
+        name = f"{peer} at {address[0]}:{address[1]}"
+        try:
+            sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            raise Unreachable(f"{name} cannot be dialled: {error.strerror or error}.") from error
         sock.setblocking(False)
-        connection = cls(loop, sock, owner, f"{peer} at {address[0]}:{address[1]}")
+        connection = cls(loop, sock, owner, name)
         connection._client = ClientHandshake(about, key)
         connection.about = Introduction("worker", peer, about.channel, about.cluster)
         connection.state = State.CONNECTING
@@ -127,14 +134,17 @@ class Connection:
     # --- sending
 
     def send(self, frame: Frame) -> None:
-        """Queue a frame; it leaves at the end of this turn. Ignored once the connection is closed."""
+        """Queue a frame; it leaves at the end of this turn. Ignored once the connection is closed, or is to be."""
         if self.state not in (State.OPEN, State.HANDSHAKE, State.CONNECTING):
+            return
+        if self._out_bytes > SEND_LIMIT_BYTES:
             return
         data = self._encoder.encode(frame)
         self._out.append(data)
         self._out_bytes += len(data)
         if self._out_bytes > SEND_LIMIT_BYTES:
-            self.close(Unreachable(f"{self.name} did not take what was sent to it."))
+            reason = Unreachable(f"{self.name} did not take what was sent to it.")
+            self._loop.call_later(0.0, lambda: self.close(reason))  # not now: whoever sends has not finished
         elif not self._flushing and self.state is not State.CONNECTING:
             self._flushing = True
             self._loop.at_turns_end(self._flush_turn)

@@ -98,14 +98,18 @@ class _Link(Owner):
     def _found(self, addresses: list[Address] | Unreachable) -> None:
         if self._ended:
             return
-        if isinstance(addresses, Unreachable):
-            self._again()
-            self._links.refused(self.peer, addresses)
-            return
-        address = addresses[self._tries % len(addresses)]
-        self._tries += 1
         about = Introduction("worker", self._links.id, self._channel, self._links.cluster)
-        self._dialled = Connection.dial(self._links.loop, address, about, self._links.key, self, self.peer)
+        try:
+            if isinstance(addresses, Unreachable):
+                raise addresses
+            address = addresses[self._tries % len(addresses)]
+            self._tries += 1
+            self._dialled = Connection.dial(
+                self._links.loop, address, about, self._links.key, self, self.peer
+            )
+        except Unreachable as error:
+            self._again()
+            self._links.refused(self.peer, error)
 
 
 class PeerLinks:

@@ -1,5 +1,6 @@
 """Connections of the node thread over real sockets, with the time and the turns in the test's hands."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -200,6 +201,18 @@ def test_a_port_where_nobody_listens_is_unreachable(bench: Bench) -> None:
     assert [type(error) for error in bench.owner.ended] == [Unreachable]
 
 
+def test_without_a_socket_left_nobody_can_be_dialled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(connections.socket, "socket", refuse)
+    loop: Any = bench.loop
+    about = Introduction("worker", "w1", "raft", "")
+    with pytest.raises(Unreachable, match="Too many open files"):
+        Connection.dial(loop, ("127.0.0.1", 1), about, KEY, bench.owner, "w2")
+    assert bench.loop.waiting == 0
+
+
 def test_a_call_on_a_connection_that_is_not_open_fails_later(bench: Bench) -> None:
     connection, _ = bench.accepted()
     heard: list[Any] = []
@@ -391,6 +404,21 @@ def test_a_peer_that_takes_nothing_at_all_is_cut_off(bench: Bench, monkeypatch: 
         bench.loop.turn()
     assert [type(error) for error in bench.owner.ended] == [Unreachable]
     assert "did not take" in bench.owner.ended[0].reason
+
+
+def test_a_call_that_is_too_much_for_a_connection_ends_after_it_was_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SEND_LIMIT_BYTES", 1 << 20)
+    connection, _ = bench.opened("worker")
+    heard: list[Any] = []
+    for _ in range(3):
+        connection.call("op", {}, bytes(1 << 20), lambda answer, body: heard.append(answer))
+        assert (heard, bench.owner.ended) == ([], [])
+    assert connection.waiting_bytes < 3 << 20, "nothing is queued on a connection that is to be closed"
+    bench.loop.turn()
+    assert [type(answer) for answer in heard] == [Unreachable] * 3
+    assert len(bench.owner.ended) == 1
 
 
 def test_many_small_frames_arrive_whole_and_in_order(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Links to the other workers: dialled again whenever they break, and believed only as far as they make sense."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from shared.errors import MinkaError, ProtocolViolation, Unreachable
 from shared.frames import Frame
 from shared.handshake import ServerHandshake
 from tests.unit.node.fakes import SocketLoop
-from worker import names, peers
+from worker import connections, names, peers
 from worker.connections import Connection, Owner
 from worker.names import Names, is_in_digits, look_up
 from worker.peers import ROW_FIELDS, PeerLinks
@@ -122,6 +123,23 @@ def test_a_broken_link_is_told_once_and_dialled_again(bench: Bench) -> None:
     bench.loop.until(lambda: len(bench.lost) == 2)
     bench.until_connected()
     assert bench.lost == ["w2", "w2"]
+
+
+def test_a_peer_is_dialled_again_when_this_process_has_sockets_left(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+
+        def refuse(*_: Any) -> socket.socket:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        patched.setattr(connections.socket, "socket", refuse)
+        bench.links.add("w2", bench.door.getsockname())
+        bench.loop.advance(10)
+    assert bench.logged == [
+        f"w2 at 127.0.0.1:{bench.door.getsockname()[1]} cannot be dialled: Too many open files."
+    ]
+    bench.until_connected()
 
 
 def test_a_peer_that_says_nothing_is_dialled_anew(bench: Bench) -> None:
