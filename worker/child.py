@@ -19,7 +19,10 @@ JOIN_S = 30.0
 
 def join_node() -> tuple[FrameStream, dict[str, Any]]:
     """The connection to the node that started this process, and what it said on standard input."""
-    settings: dict[str, Any] = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit(1)  # the node has ended before it said anything
+    settings: dict[str, Any] = json.loads(line)
     threading.Thread(target=_end_with_node, name="parent-watch", daemon=True).start()
     about = Introduction("child", settings["name"], settings["name"], "")
     address = (settings["host"], settings["port"])

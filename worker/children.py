@@ -50,6 +50,9 @@ class Child(Owner):
         self._settings = dict(settings)
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
+        self._dying: subprocess.Popen[bytes] | None = None
+        """Was killed, and is perhaps still in the middle of a write: no other one is started meanwhile."""
+        self._wanted = False
         self._delay_s = RESTART_S
 
     @property
@@ -58,6 +61,9 @@ class Child(Owner):
 
     def start(self) -> None:
         """Start the process; if the system cannot do that now, it is tried again later."""
+        self._wanted = self._dying is not None
+        if self._wanted:
+            return
         try:
             self._process = self._spawn()
         except OSError as error:
@@ -85,14 +91,19 @@ class Child(Owner):
         )
 
     def stop(self) -> None:
-        """Close its standard input, which ends it; and end it for sure."""
+        """Close its standard input, which ends it, and end it for sure: a moment later it is gone."""
+        self._wanted = False
         if self.connection is not None:
             self.connection.close(Unreachable(f"The process {self.name} is stopped."))
         if self._process is not None:
             self._close_input(self._process)
             self._process.kill()
-            self._process.wait()
-            self._process = None
+            self._dying, self._process = self._process, None
+
+    def wait(self) -> None:
+        """Wait until the process that was stopped is gone."""
+        if self._dying is not None:
+            self._dying.wait()
 
     @staticmethod
     def _close_input(process: subprocess.Popen[bytes]) -> None:
@@ -120,7 +131,11 @@ class Child(Owner):
     # --- its life
 
     def check(self) -> None:
-        """Start it again if it has ended."""
+        """Start it again if it has ended, or if that was only waited for."""
+        if self._dying is not None and self._dying.poll() is not None:
+            self._dying = None
+            if self._wanted:
+                self.start()
         if self._process is not None and self._process.poll() is not None:
             code = self._process.returncode
             self._children.log(f"process {self.name} ended with code {code}; it is started again")
@@ -170,6 +185,8 @@ class Children(Owner):
         self._door.close()
         for child in self._children.values():
             child.stop()
+        for child in self._children.values():
+            child.wait()
 
     def opened(self, connection: Connection) -> None:
         child = self._children.get(connection.about.channel)

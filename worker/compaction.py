@@ -7,14 +7,14 @@ same files and with the same state machine; the node compares the digest of the 
     the body of the reply: SHA-256 (32 bytes each) of the blobs that nothing names any more
 """
 
-import sys
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared import fields
-from shared.errors import MinkaError, failure_fields
+from shared.errors import MinkaError, Unreachable, failure_fields
 from shared.frames import Frame, FrameType
 from shared.messages import INLINE_BYTES
 from worker.child import join_node
@@ -172,12 +172,12 @@ def decode_digests(body: bytes) -> list[str]:
     return [body[at : at + 32].hex() for at in range(0, len(body), 32)]
 
 
-def main() -> int:
+def main() -> None:
     """Make what the node asks for, until the node ends this process."""
     node, settings = join_node()
     lower_priority()
     data = Path(settings["data"])
-    with node:
+    with node, contextlib.suppress(Unreachable):  # the node has ended: so does this
         while True:
             frame = node.receive()
             number = frame.header["id"]
@@ -192,4 +192,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

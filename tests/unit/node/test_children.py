@@ -1,7 +1,10 @@
 """Child processes of the node: real ones, small and quick, that join, die and are started again."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +72,7 @@ def start(bench: Bench, monkeypatch: pytest.MonkeyPatch, script: str) -> Child:
         return spawn([sys.executable, "-c", script], **options)
 
     monkeypatch.setattr(children.subprocess, "Popen", run)
-    child = bench.children.add("kid", "no.module", {"x": 1}, dict(__import__("os").environ))
+    child = bench.children.add("kid", "no.module", {"x": 1}, dict(os.environ))
     child.start()
     return child
 
@@ -128,6 +131,89 @@ def test_stopping_ends_every_process_for_sure(bench: Bench, monkeypatch: pytest.
     bench.children.close()
     assert process.poll() is not None
     assert child.pid is None
+
+
+def test_stopping_one_child_waits_for_nothing_and_leaves_no_zombie(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start(bench, monkeypatch, GOOD)
+    bench.until(lambda: child.connection)
+    process = child._process
+    assert process is not None
+
+    def wait(timeout: float | None = None) -> int:
+        raise AssertionError("the node thread has no time to wait")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "wait", wait)
+        child.stop()
+        bench.until(lambda: process.returncode is not None)
+    assert child.pid is None
+
+
+def test_a_child_is_started_again_only_when_its_process_has_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would write the same files; a process that is killed may still be in the middle of a write."""
+    child = start(bench, monkeypatch, GOOD)
+    bench.until(lambda: child.connection)
+    process = child._process
+    assert process is not None
+    looks: list[None] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "poll", lambda: looks.append(None))
+        child.stop()
+        child.start()
+        bench.until(lambda: len(looks) >= 3)
+        assert child.pid is None
+    bench.until(lambda: child.connection)
+
+
+def test_a_child_that_is_stopped_before_its_turn_is_not_started(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start(bench, monkeypatch, GOOD)
+    bench.until(lambda: child.connection)
+    spawned: list[Child] = []
+    monkeypatch.setattr(Child, "_spawn", spawned.append)
+    child.stop()
+    child.start()
+    child.stop()
+    bench.until(lambda: child._dying is None)
+    child.check()
+    assert spawned == []
+
+
+@pytest.mark.parametrize(
+    "module", ["worker.compaction", "worker.monitor", "worker.serving.predictor", "worker.training.trainer"]
+)
+def test_a_child_whose_node_is_killed_ends_without_a_word(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str
+) -> None:
+    """Its connection breaks, perhaps before its standard input ends."""
+    spawn = children.subprocess.Popen
+
+    def run(command: list[str], **options: Any) -> Any:
+        return spawn(command, stderr=subprocess.PIPE, **options)
+
+    monkeypatch.setattr(children.subprocess, "Popen", run)
+    settings = {"data": str(tmp_path), "id": 1, "listen_host": "127.0.0.1", "listen_port": 0, "static": None}
+    child = bench.children.add("kid", module, settings, dict(os.environ))
+    child.start()
+    bench.until(lambda: child.connection)
+    process = child._process
+    assert child.connection is not None
+    assert process is not None
+    assert process.stderr is not None
+    child.connection.close(MinkaError("The node was killed."))
+    with process.stderr:
+        assert process.stderr.read() == b""
+
+
+def test_a_child_whose_node_is_killed_before_it_said_a_word_ends_without_one() -> None:
+    command = [sys.executable, "-m", "worker.compaction"]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, b"", b"")
 
 
 def test_who_has_not_the_token_is_no_child(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
