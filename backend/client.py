@@ -12,7 +12,15 @@ from backend.connections import ConnectionPool
 from backend.directory import WorkerDirectory
 from backend.errand import Answer, Errand, Patience
 from backend.session import TicketBook
-from shared.errors import MinkaError, OutcomeUnknown, Refused, SessionExpired, from_failure
+from shared.errors import (
+    BytesMissing,
+    MinkaError,
+    NoSpace,
+    OutcomeUnknown,
+    Refused,
+    SessionExpired,
+    from_failure,
+)
 from shared.frames import FrameType
 from shared.handshake import MAX_IDENTITY_BYTES, Introduction
 from shared.messages import OpenSession, Operation, Status, Ticket
@@ -86,9 +94,9 @@ class ClusterClient:
     ) -> Answer:
         """The answer to a command, which is carried out exactly once; `make` puts the ticket into it.
 
-        When an answer is lost the same ticket is sent again, to the next leader if need be; and also when the command is
-        refused and `repair` says that it has removed the reason. Raises as `call`, and `OutcomeUnknown` when it cannot be
-        told any more whether the command was carried out.
+        When an answer is lost the same ticket is sent again, to the next leader if need be; and also when the leader lacks
+        bytes or space and `repair` says that it has removed the reason. Raises as `call`, and `OutcomeUnknown` when it
+        cannot be told any more whether the command was carried out.
         """
         for last_try in (False, True):
             ticket = self._tickets.take()
@@ -98,11 +106,8 @@ class ClusterClient:
                 while True:
                     try:
                         return self._carry(errand, request, body, changes=True)
-                    except SessionExpired:
-                        raise
-                    except Refused as refusal:
-                        if repair is None or not repair(refusal):
-                            raise
+                    except (BytesMissing, NoSpace) as refusal:
+                        _overcome(refusal, repair, errand)
                     errand = self._errand(request, answer_s, errand)
             except SessionExpired as error:
                 self._tickets.forget(ticket.session)
@@ -181,6 +186,20 @@ class ClusterClient:
 
     def _open_session(self) -> int:
         return int(self.call(OpenSession(self.name)).header["session"])
+
+
+def _overcome(refusal: Refused, repair: Callable[[Refused], bool] | None, errand: Errand) -> None:
+    """Remove the reason of a refusal that was made without a look at the ticket, or raise what is to be told then."""
+    try:
+        if repair is None or not repair(refusal):
+            raise refusal
+    except MinkaError as error:
+        if not errand.may_have_run:
+            raise
+        raise OutcomeUnknown(
+            f"The answer to a command was lost, and it cannot be sent again: {error.reason}",
+            "Look whether it took effect before you repeat it.",
+        ) from error
 
 
 def _identity(name: str) -> str:

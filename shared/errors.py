@@ -52,7 +52,10 @@ class TimedOut(MinkaError):
 
 
 class OutcomeUnknown(MinkaError):
-    """A command was sent and its answer was lost: the same session and sequence number may safely be sent again."""
+    """Nobody can say (any more) whether a command was carried out: the same ticket may safely be sent again.
+
+    Its answer was lost, or its leader stepped down before it was committed.
+    """
 
     code = "outcome_unknown"
 
@@ -86,9 +89,18 @@ class SessionExpired(Refused):
 
 
 class BytesMissing(Refused):
-    """A command names bytes that the leader does not hold (yet): see that it has them, and send the command again."""
+    """A command names bytes that the leader does not hold (yet): see that it has them, and send the command again.
+
+    It does not say what became of an earlier try of it.
+    """
 
     code = "bytes_missing"
+
+
+class NoSpace(Refused):
+    """A disk is full: the leader's takes nothing new. It does not say what became of an earlier try of the command."""
+
+    code = "no_space"
 
 
 class TaskFailed(MinkaError):
@@ -115,6 +127,7 @@ FAMILIES: Mapping[str, type[MinkaError]] = {
         Refused,
         SessionExpired,
         BytesMissing,
+        NoSpace,
         TaskFailed,
     )
 }

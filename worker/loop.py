@@ -42,7 +42,10 @@ class Loop:
         self._posted: deque[Callback] = deque()
         self._stopping = False
         self.held_up: Callable[[str], None] = lambda why: None
-        """Hears that the loop could not turn for a while: a busy or sleeping machine, or a fault of ours."""
+        """Hears that the loop could not turn for a while: a busy machine, a stopped process, or a fault of ours.
+
+        A machine's sleep does not show where the monotonic clock stands still meanwhile (Linux, macOS).
+        """
         self._at_turns_end: list[Callback] = []
         self._wakes, self._waker = socket.socketpair()
         self._wakes.setblocking(False)

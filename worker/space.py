@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from shared.errors import Refused
+from shared.errors import NoSpace
 from worker.loop import Loop
 from worker.storage.disk import DiskFull
 from worker.storage.reserve import Reserve
@@ -31,9 +31,9 @@ class Space:
         self._alarm = error
 
     def check(self) -> None:
-        """Raises `Refused` while the disk is full; before anything that makes the cluster hold more."""
+        """Raises `NoSpace` while the disk is full; before anything that makes the cluster hold more."""
         if self._alarm is not None:
-            raise Refused("The leader's disk is full.", "Remove files, or free space on its disk.")
+            raise NoSpace("The leader's disk is full.", "Remove files, or free space on its disk.")
 
     def _look(self) -> None:
         def looked(held: bool | None, error: BaseException | None) -> None:

@@ -38,6 +38,7 @@ MAX_FILE_BYTES = 1 << 40
 
 STATUSES = {
     "refused": 422,
+    "no_space": 507,
     "violation": 502,
     "access_denied": 502,
     "unreachable": 503,

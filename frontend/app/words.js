@@ -265,7 +265,7 @@ export function word(prefix, value) {
 
 // One sentence for a person about a failed request; a refusal carries its own words.
 export function failureText(error) {
-  if (error.code === "refused" && error.reason) return `${error.reason} ${error.advice}`.trim();
+  if (["refused", "no_space"].includes(error.code) && error.reason) return `${error.reason} ${error.advice}`.trim();
   const key = `failed.${error.code}`;
   return key in table ? t(key) : error.reason || t("failed.other");
 }

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from shared.errors import Busy, MinkaError, Refused
+from shared.errors import Busy, MinkaError, NoSpace, Refused
 
 if sys.platform == "win32":
     import msvcrt
@@ -42,7 +42,7 @@ SHARING_VIOLATION = 32
 """What Windows answers when a file is to be replaced or removed while it is open."""
 
 
-class DiskFull(Refused):
+class DiskFull(NoSpace):
     """The disk or the quota is full; nothing that was on the disk before is affected."""
 
 

@@ -13,6 +13,7 @@ from backend.client import ClusterClient
 from shared.errors import (
     AccessDenied,
     Busy,
+    NoSpace,
     OutcomeUnknown,
     ProtocolViolation,
     Refused,
@@ -156,6 +157,40 @@ def test_a_command_whose_answers_are_all_lost_has_an_unknown_outcome(
     with pytest.raises(OutcomeUnknown, match="may or may not"):
         client.command(put, b"hello")
     assert len({request.ticket for request in cluster.requests("put")[1:]}) == 1
+
+
+def test_a_refusal_for_want_of_space_after_an_answer_was_lost_is_no_promise(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    """The leader says so before it looks at the ticket: the first try may have been carried out."""
+
+    def apply_and_hang_up(asked: Asked) -> Reply | None:
+        ticket = asked.request.ticket
+        cluster.applied[(ticket.session, ticket.sequence)] = cluster._apply("put", asked)
+        raise HangUp
+
+    def full(asked: Asked) -> Reply | None:
+        raise NoSpace("The leader's disk is full.", "Remove files.")
+
+    client = connect(0)
+    cluster.on("put", full)
+    with pytest.raises(NoSpace):
+        client.command(put, b"hello")
+    cluster.on("put", apply_and_hang_up)
+    cluster.on("put", full)
+    with pytest.raises(OutcomeUnknown, match="disk is full"):
+        client.command(put, b"hello")
+    assert len(cluster.files) == 1
+
+
+def test_a_refusal_that_is_the_answer_to_the_ticket_stays_one(cluster: FakeCluster, connect: Connect) -> None:
+    def refuse(asked: Asked) -> Reply | None:
+        raise Refused("There is no file 7.")
+
+    cluster.on("put", hang_up)
+    cluster.on("put", refuse)
+    with pytest.raises(Refused, match="no file 7"):
+        connect(0).command(put, b"hello")
 
 
 def test_a_read_whose_answer_is_lost_is_asked_again(cluster: FakeCluster, connect: Connect) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from backend.client import ClusterClient
 from backend.transfers import download, fetch, upload
-from shared.errors import BytesMissing, Refused
+from shared.errors import BytesMissing, NoSpace, OutcomeUnknown, Refused
 from shared.messages import CHUNK_BYTES, INLINE_BYTES, NAME_CHARACTERS
 from tests.unit.backend.fake_cluster import Asked, FakeCluster, HangUp, Reply
 
@@ -127,6 +127,31 @@ def test_bytes_that_come_to_the_next_leader_by_themselves_are_not_missing(
     cluster.on("put", not_yet)
     assert upload(connect(0), content(2 * CHUNK_BYTES), "large")["bytes"] == 2 * CHUNK_BYTES
     assert len({request.ticket for request in cluster.requests("put")}) == 1
+
+
+def test_an_upload_whose_name_may_be_there_already_does_not_seem_refused(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    """The answer to the name was lost; the next leader lacks the bytes, and has no room for them."""
+
+    def hang_up(asked: Asked) -> Reply | None:
+        raise HangUp
+
+    def missing(asked: Asked) -> Reply | None:
+        raise BytesMissing("The bytes of this file are not here.", "Upload them first.")
+
+    def full(asked: Asked) -> Reply | None:
+        raise NoSpace("The leader's disk is full.", "Remove files.")
+
+    def begins(asked: Asked) -> Reply | None:
+        cluster.on("upload", full)
+        return None
+
+    cluster.on("upload", begins)
+    cluster.on("put", hang_up)
+    cluster.on("put", missing)
+    with pytest.raises(OutcomeUnknown, match="disk is full"):
+        upload(connect(0), content(2 * CHUNK_BYTES), "large")
 
 
 def test_an_upload_whose_name_is_refused_ends(cluster: FakeCluster, connect: Connect) -> None:
