@@ -43,6 +43,8 @@ class Needs:
         self._lacked: set[str] = set()
         """What was lacking at the last look: what is new may be on its way."""
         self._pulled: dict[str, tuple[Blob, Held]] = {}
+        self._unstored: set[str] = set()
+        """What this worker's disk had no room for, when it was last tried."""
         node.loop.call_later(LOOK_S, self._look)
 
     def missing(self, blobs: tuple[Blob, ...]) -> set[str]:
@@ -60,10 +62,20 @@ class Needs:
     def _held(self, digest: str, error: MinkaError | None) -> None:
         if error is None:
             self._pulled.pop(digest, None)
+            self._stored(digest)
             self._node.driver.arrived(digest)
         else:
-            self._node.log(f"the log names a blob that cannot be stored yet: {error}")
+            if not self._unstored:
+                self._node.log(f"ALARM: the log names blobs that cannot be stored yet: {error}")
+            self._unstored.add(digest)
             self._node.loop.call_later(DISK_RETRY_S, lambda: self._want_again(digest))
+
+    def _stored(self, digest: str) -> None:
+        """It is here, or needed no more."""
+        if digest in self._unstored:
+            self._unstored.remove(digest)
+            if not self._unstored:
+                self._node.log("the blobs that the log names can be stored again")
 
     def _want_again(self, digest: str) -> None:
         if digest in self._pulled:
@@ -108,6 +120,7 @@ class Needs:
             if lacking.get(digest, index + 1) <= index:
                 self._node.log(f"the blob {digest[:12]} is needed no more")
                 self._node.exchange.let_go(*self._pulled.pop(digest))
+                self._stored(digest)
                 self._node.driver.arrived(digest)
             if installing.get(digest, index + 1) <= index:
                 self._node.installation.unneeded(digest)

@@ -17,7 +17,7 @@ from typing import Self
 from backend.client import Answer, ClusterClient
 from backend.transfers import upload
 from shared import messages
-from shared.errors import Busy, NotLeader, OutcomeUnknown, Refused, TimedOut, Unreachable
+from shared.errors import Busy, NoSpace, NotLeader, OutcomeUnknown, Refused, TimedOut, Unreachable
 from shared.messages import INLINE_BYTES, PAGE_ROWS
 from tests.linearizability.checker import Operation
 from tests.linearizability.files import History, List, Put, Remove, first_violation
@@ -30,6 +30,8 @@ TIMEOUTS_S = (1.5, 1.5, 6.0, 6.0)
 """One client each. The impatient ones give up on commands that may still take effect."""
 PAUSE_S = 0.005
 """Between two requests of one client, on average."""
+BETWEEN = 300
+"""Operations that are answered between two faults: the cluster has recovered from the first."""
 LARGE_BYTES = INLINE_BYTES + 20_000
 
 
@@ -59,7 +61,7 @@ class Record:
             with self._lock:
                 self._history.never_answered(called, asked)
             return
-        except (Busy, TimedOut, Unreachable) as error:
+        except (Busy, NoSpace, TimedOut, Unreachable) as error:
             print(f"not carried out: {asked}, called {called:.3f}: {error}")
             return
         except Refused as error:

@@ -1,14 +1,24 @@
 """Fixtures of the live tests: clusters, and the real sample of MNIST that the project carries."""
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.live.cluster import LiveCluster
 
 SAMPLES = Path(__file__).parents[2] / "packaging" / "samples"
+
+
+@pytest.fixture
+def rng() -> Random:
+    """Every choice of a test. The seed shows if the test fails."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    return Random(seed)
 
 
 @pytest.fixture

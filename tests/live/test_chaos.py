@@ -1,6 +1,5 @@
 """Faults while clients work: every history is linearizable, nothing acknowledged is lost, and all workers come out equal."""
 
-import random
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,15 +12,13 @@ import pytest
 
 from backend.client import ClusterClient
 from shared.messages import Files
-from tests.live.chaos import Clients, assert_consistent
+from tests.live.chaos import BETWEEN, Clients, assert_consistent
 from tests.live.cluster import LiveCluster
 from tests.live.network import Network, NetworkedCluster, may_be_made
 
 Start = Callable[..., Any]
 """Gives a cluster of the kind that is asked for."""
 OFTEN = ("--compact-entries", "200")
-BETWEEN = 300
-"""Operations that are answered between two faults: the cluster has recovered from the first."""
 NEWS = 20
 """Operations that the others answer without a worker that sleeps."""
 ON_ITS_WAY_S = 0.1
@@ -29,14 +26,6 @@ ON_ITS_WAY_S = 0.1
 
 NEEDS = "network namespaces need Linux, root and `ip`"
 networked = pytest.mark.skipif(sys.platform != "linux" or not may_be_made(), reason=NEEDS)
-
-
-@pytest.fixture
-def rng() -> Random:
-    """Every choice of a test. The seed shows if the test fails."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    return Random(seed)
 
 
 def test_killing_workers_at_any_moment_loses_and_repeats_nothing(start_cluster: Start, rng: Random) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from shared.errors import ProtocolViolation, Refused
 from tests.unit.node.fakes import FakeLinks, FakeLoop, FakeRequest
-from worker.needs import LOOK_S, Needs
+from worker.needs import DISK_RETRY_S, LOOK_S, Needs
 from worker.registry.commands import Blob
+from worker.storage.disk import DiskFull
 
 LOST = Blob("aa" * 32, 70_000)
 HERE = Blob("bb" * 32, 70_000)
@@ -32,7 +33,7 @@ class Bench:
             snapshots=SimpleNamespace(named=lambda digest: None),
             store=SimpleNamespace(use=here.__contains__, has=here.__contains__),
             exchange=SimpleNamespace(
-                want=lambda blob, held: self.wanted.append(blob.digest),
+                want=self._want,
                 let_go=lambda blob, held: self.let_go.append(blob.digest),
             ),
             driver=SimpleNamespace(
@@ -45,8 +46,13 @@ class Bench:
             ),
             registry=SimpleNamespace(applied_index=30, live_blobs=lambda: iter([HERE])),
         )
+        self.held: dict[str, Any] = {}
         self.needs = Needs(self.node)
         self.peer = self.links.connect("w2")
+
+    def _want(self, blob: Blob, held: Any) -> None:
+        self.wanted.append(blob.digest)
+        self.held[blob.digest] = held
 
     def _arrived(self, digest: str) -> None:
         self.arrived.append(digest)
@@ -70,6 +76,21 @@ def test_what_is_missing_is_wanted_once(bench: Bench) -> None:
     for _ in range(3):
         assert bench.needs.missing((LOST, HERE)) == {LOST.digest}
     assert bench.wanted == [LOST.digest]
+
+
+def test_a_disk_without_room_for_blobs_is_said_once_and_tried_again(bench: Bench) -> None:
+    full = DiskFull("0 bytes are free.")
+    other = Blob("dd" * 32, 80_000)
+    bench.needs.missing((LOST, other))
+    for _ in range(5):
+        for blob in (LOST, other):
+            bench.held[blob.digest](full)
+        bench.loop.advance(DISK_RETRY_S)
+    assert bench.wanted == [LOST.digest, other.digest] * 6
+    assert bench.logged == [f"ALARM: the log names blobs that cannot be stored yet: {full}"]
+    for blob in (LOST, other):
+        bench.held[blob.digest](None)
+    assert bench.logged[1:] == ["the blobs that the log names can be stored again"]
 
 
 @pytest.mark.parametrize(("index", "settled"), [(10, True), (30, True), (9, False)])
