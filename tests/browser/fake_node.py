@@ -19,8 +19,6 @@ from typing import Any, Self
 from shared.frames import Frame, FrameType
 from shared.handshake import ServerHandshake
 from shared.stream import FrameStream
-from worker.monitor.feed import ROWS
-from worker.tables import to_table
 
 JOIN_S = 30.0
 PEOPLE = ("lab-07", "ana-laptop", "office", "aula-3")
@@ -77,8 +75,7 @@ class FakeNode:
 
     def tell(self, about: str, **fields: Any) -> None:
         """Sends one notice."""
-        told = {name: to_table(given) if name in ROWS else given for name, given in fields.items()}
-        self.stream.send(Frame(FrameType.NOTICE, {"about": about}, json.dumps(told).encode()), JOIN_S)
+        self.stream.send(Frame(FrameType.NOTICE, {"about": about}, json.dumps(fields).encode()), JOIN_S)
 
     def close(self) -> None:
         """Ends as a node does: the connection and the pipe break, and the monitor goes."""
@@ -128,14 +125,7 @@ class Story:
     def entry(self, kind: str, summary: str, size_bytes: int = 220) -> int:
         """One more log entry, committed."""
         self.index += 1
-        entry = {
-            "index": self.index,
-            "term": self.term,
-            "kind": kind,
-            "bytes": size_bytes,
-            "summary": summary,
-        }
-        self.node.tell("log", entries=[entry])
+        self.node.tell("applied", rows=[[self.index, self.term, kind, size_bytes, summary]])
         return self.index
 
     def note(self, index: int, kind: str, summary: str) -> None:

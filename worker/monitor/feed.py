@@ -11,12 +11,9 @@ from shared.http_server import HttpServer
 from shared.stream import FrameStream
 from worker.monitor.site import Site
 from worker.monitor.view import View
-from worker.tables import from_table
 
 PUBLISH_EVERY_S = 0.1
 FRAMES_AT_ONCE = 64
-ROWS = frozenset({"changes", "records", "entries"})
-"""What comes as a table."""
 
 
 class Feed:
@@ -74,9 +71,6 @@ class Feed:
 def _notice(frame: Frame) -> dict[str, Any]:
     """What the node tells: ``about`` in the header, the rest in the body, read without the care that strangers need."""
     try:
-        told = json.loads(frame.body)
-        for name in ROWS.intersection(told):
-            told[name] = from_table(told[name])
-        return {**frame.header, **told}
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        return {**frame.header, **json.loads(frame.body)}
+    except (ValueError, TypeError, RecursionError) as error:
         raise ProtocolViolation(f"The node sent a notice that cannot be read: {error}.") from error

@@ -177,12 +177,31 @@ class View:
                         tables[change["set"]].change(str(change["id"]), told)
                 case "records":
                     self.records.extend(notice["records"])
-                case "log":
-                    self.log.extend(notice["entries"])
+                case "applied":
+                    self._take_applied(notice["rows"])
                 case other:
                     raise ProtocolViolation(f"The node told of {other!r}, which this monitor does not know.")
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise ProtocolViolation(f"The node sent a notice without sense: {error!r}.") from error
+
+    def _take_applied(self, rows: list[list[Any]]) -> None:
+        """Takes the rows of `worker.monitor_feed`."""
+        entries, records = [], []
+        for index, term, kind, size_bytes, summary, *more in rows:
+            entry = {"index": index, "term": term, "kind": kind, "bytes": size_bytes, "summary": summary}
+            entries.append(entry)
+            if not more:
+                continue
+            number, time_ms, client, what, *file = more
+            record = {"record": number, "index": index, "time": time_ms / 1000, "client": client}
+            records.append({**record, "kind": what, "summary": summary})
+            if file:
+                name, file_bytes, digest = file
+                value = {"id": index, "name": name, "bytes": file_bytes, "digest": digest, "index": index}
+                self.files.change(str(index), {**value, "created": time_ms / 1000, "changed": index})
+        self.log.extend(entries)
+        self.records.extend(records)
+        self.index = max(self.index, int(rows[-1][0]))
 
     def _take_status(self, row: Row, peers: list[Row]) -> None:
         self.row = dict(row)

@@ -41,7 +41,7 @@ def monitor() -> Monitor:
         }
     )
     built.view.take({"about": "records", "records": [{"record": number} for number in range(1, 2001)]})
-    built.view.take({"about": "log", "entries": [{"index": 5, "term": 2, "kind": "command"}]})
+    built.view.take({"about": "applied", "rows": [[5, 2, "command", 0, ""]]})
     return built
 
 

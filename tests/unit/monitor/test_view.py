@@ -28,7 +28,7 @@ def records(*numbers: int) -> dict[str, Any]:
 
 
 def log(*entries: tuple[int, int]) -> dict[str, Any]:
-    return {"about": "log", "entries": [{"index": index, "term": term} for index, term in entries]}
+    return {"about": "applied", "rows": [[index, term, "noop", 0, ""] for index, term in entries]}
 
 
 def test_the_status_is_the_own_row_and_the_peers_with_their_verdict() -> None:
@@ -142,7 +142,11 @@ def test_after_a_reset_only_what_is_told_anew_is_there() -> None:
         {"about": "status", "row": {}},
         {"about": "changes", "index": 1, "changes": [{"set": "keys", "id": 1, "value": {}}]},
         {"about": "records", "records": [{}]},
-        {"about": "log", "entries": 7},
+        {"about": "applied", "rows": 7},
+        {"about": "applied", "rows": []},
+        {"about": "applied", "rows": [[1, 1, "noop", 0]]},
+        {"about": "applied", "rows": [[1, 1, "put_file", 9, "a (1 bytes)", 1, 1000, "c"]]},
+        {"about": "applied", "rows": [[1, 1, "put_file", 9, "a (1 bytes)", 1, 1000, "c", "put", "a"]]},
     ],
 )
 def test_a_notice_without_sense_is_a_violation(notice: dict[str, Any]) -> None:

@@ -32,6 +32,9 @@ class Monitor:
         self.notices.append(notice)
         if notice["about"] == "reset":
             self.files.clear()
+        for row in notice.get("rows", ()):
+            if len(row) == 12:
+                self.files[row[0]] = {"id": row[0], "name": row[9], "bytes": row[10], "digest": row[11]}
         for change in notice.get("changes", ()):
             if change["value"] is None:
                 self.files.pop(change["id"], None)
@@ -53,7 +56,6 @@ class Bench:
         self.feed = MonitorFeed(
             loop, self.child, self.registry, lambda: dict(self.row), lambda count: self.tail(count)
         )
-        self.index = 0
 
     def join(self) -> Monitor:
         monitor = Monitor()
@@ -66,8 +68,7 @@ class Bench:
         self.registry._add_file(row)
         change = Change("files", number, row.public())
         record = RecordRow(number, number, 1000, "someone", "put", name[:200])
-        self.index += 1
-        entry = Entry(1, self.index, EntryKind.COMMAND, b"data")
+        entry = Entry(1, number, EntryKind.COMMAND, b"data")
         self.feed.applied(entry, Outcome("put_file", {}, (change,), record))
 
 
@@ -102,10 +103,25 @@ def test_entries_and_records_follow(bench: Bench) -> None:
     bench.put(1)
     bench.feed.applied(Entry(1, 2, EntryKind.NOOP, b""), None)
     bench.loop.advance(2 * TURN_S)
-    (log,) = monitor.told("log")
-    assert [(row["index"], row["kind"]) for row in log["entries"]] == [(1, "put_file"), (2, "noop")]
-    (records,) = monitor.told("records")
-    assert [row["record"] for row in records["records"]] == [1]
+    first, second = [row for notice in monitor.told("applied") for row in notice["rows"]]
+    assert first[:9] == [1, 1, "put_file", 4, "name", 1, 1000, "someone", "put"]
+    assert second == [2, 1, "noop", 0, ""]
+
+
+def test_a_file_that_is_named_while_the_whole_is_told_is_told_once(bench: Bench) -> None:
+    for number in range(1, 2 * PIECE_ROWS):
+        bench.put(number)
+    monitor = bench.join()
+    bench.loop.advance(TURN_S)
+    bench.put(2 * PIECE_ROWS)
+    bench.loop.advance(2 * TURN_S)
+    bench.put(2 * PIECE_ROWS + 1)
+    bench.loop.advance(2 * TURN_S)
+    told = [change["id"] for notice in monitor.told("changes") for change in notice["changes"]]
+    rows = [row for notice in monitor.told("applied") for row in notice["rows"]]
+    assert told == list(range(1, 2 * PIECE_ROWS + 1))
+    assert [(row[0], len(row)) for row in rows] == [(2 * PIECE_ROWS, 9), (2 * PIECE_ROWS + 1, 12)]
+    assert set(monitor.files) == set(bench.registry.files)
 
 
 def test_a_status_is_told_when_it_changes_and_now_and_then(bench: Bench) -> None:
@@ -131,7 +147,7 @@ def test_nothing_is_kept_for_a_monitor_that_is_not_there(bench: Bench) -> None:
     for number in range(1, 100):
         bench.put(number)
     assert not bench.feed._changes
-    assert not bench.feed._entries
+    assert not bench.feed._applied
 
 
 def test_a_monitor_that_takes_nothing_costs_little_and_catches_up(
@@ -147,7 +163,7 @@ def test_a_monitor_that_takes_nothing_costs_little_and_catches_up(
         bench.loop.advance(TURN_S)
     resets = [notice for notice in monitor.notices[before:] if notice["about"] != "reset"]
     assert resets == []
-    assert len(bench.feed._changes) <= 100
+    assert len(bench.feed._applied) <= 100
     monitor.waiting_bytes = 0
     bench.loop.advance(5 * TURN_S)
     assert set(monitor.files) == set(bench.registry.files)
