@@ -51,6 +51,8 @@ class Invariants:
         self.entries: dict[tuple[int, int], tuple[bytes, int]] = {}
         self.committed: list[int] = []
         """Terms of the committed entries, by index - 1."""
+        self.committed_in: list[int] = []
+        """The term in which each was committed: its own, or a later one that committed an entry behind it."""
         self.history: list[Applied] = []
         self.puts: dict[str, int] = {}
         """Digest to the index at which it took effect."""
@@ -85,8 +87,13 @@ class Invariants:
             self._advance(server, commit)
 
     def _check_completeness(self, server: "Server") -> None:
-        log = server.core._state.log
-        for index, term in enumerate(self.committed, start=1):
+        """A leader has what was committed in earlier terms. One may win late, when a later term has its leader already."""
+        log, leads = server.core._state.log, server.core._state.term
+        for index, (term, committed_in) in enumerate(
+            zip(self.committed, self.committed_in, strict=True), start=1
+        ):
+            if committed_in > leads:
+                break
             if index < log.first_index() - 1:
                 continue  # in its snapshot, which `loaded` has compared
             demand(
@@ -116,6 +123,7 @@ class Invariants:
                 f"{index} of term {term} is committed by {server.id}, but durable on {holders} of {voters} only",
             )
             self.committed.append(term)
+            self.committed_in.append(state.term)
         self._check_electable(servers, quorum)
 
     def _blobs(self, server: "Server", index: int) -> set[str]:
