@@ -285,9 +285,10 @@ class Registry:
             index, command.name[:NAME_CHARACTERS], command.size_bytes, command.digest, self._time_ms
         )
         self._add_file(row)
-        self._changes.append(Change("files", index, row.public(), row.text))
+        public = row.public()
+        self._changes.append(Change("files", index, public, row.text))
         self._note(index, client, "put", f"{row.name} ({row.size_bytes} bytes)")
-        return {"file": row.public()}
+        return {"file": public}
 
     def _add_file(self, row: FileRow) -> None:
         self.files[row.id] = row
