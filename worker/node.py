@@ -60,6 +60,7 @@ from worker.watchers import WAITING_LIMIT, ModelWatchers, Records
 
 ROW_S = 0.2
 LOOK_AGAIN_S = 0.5
+RECORDS = "records"
 
 
 class Node:
@@ -86,7 +87,7 @@ class Node:
         self._reserve = Reserve(disk, settings.data)
         self._reserve.restore()
         self.store = BlobStore(disk, settings.data / "blobs")
-        self.records = Records(self.loop, RecordFile(disk, settings.data / "records"), self.log)
+        self.records = Records(self.loop, RecordFile(disk, settings.data / RECORDS), self.log)
         if self.entry_log.torn_bytes:
             self.log(f"cut {self.entry_log.torn_bytes} bytes of an unfinished write off the log")
 
@@ -406,7 +407,8 @@ class Node:
 
     def _start_monitor(self) -> MonitorFeed:
         host, port = self.settings.monitor
-        settings = {"listen_host": host, "listen_port": port, "static": None}
+        records = str(self.settings.data / RECORDS)
+        settings = {"listen_host": host, "listen_port": port, "static": None, "records": records}
         child = self._children.add("monitor", "worker.monitor", settings, os.environ)
         child.heard = self._monitor_said
         feed = MonitorFeed(self.loop, child, self.registry, self._monitor_status, self.records.tail)

@@ -7,7 +7,7 @@ import { drawMatrix, drawVerdict } from "/consistency.js";
 import { drawLog } from "/log.js";
 import { drawModels } from "/models.js";
 import { drawOverview, drawRate } from "/overview.js";
-import { drawRecords } from "/records.js";
+import { drawRecords, watchRecords } from "/records.js";
 import { MonitorState } from "/state.js";
 import { t } from "/texts.js";
 
@@ -67,7 +67,7 @@ const toggle = document.getElementById("language");
 toggle.textContent = t("otherLanguage");
 toggle.addEventListener("click", () => setLanguage(language === "es" ? "en" : "es"));
 document.getElementById("files-search").addEventListener("input", () => drawSoon([drawMatrix]));
-document.getElementById("records-search").addEventListener("input", () => drawSoon([drawRecords]));
+watchRecords(state);
 markSection();
 state.addEventListener("change", (event) => drawSoon(PARTS[event.detail]));
 state.start();

@@ -76,6 +76,9 @@ export const t = translator({
   model: { es: "modelo", en: "model" },
   file: { es: "archivo", en: "file" },
   noDigest: { es: "sin pesos", en: "no weights" },
+  foundIn: { es: "{shown} encontrados entre {all}.", en: "{shown} found among {all}." },
+  foundSoFar: { es: "{shown} encontrados hasta ahora entre {all}…", en: "{shown} found so far among {all}…" },
+  inAll: { es: "{all} en total.", en: "{all} in all." },
   shownOf: { es: "Se muestran {shown} de {all}.", en: "Showing {shown} of {all}." },
 
   noModels: { es: "Todavía no se entrenó ningún modelo.", en: "No model has been trained yet." },

@@ -12,13 +12,17 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from shared.frames import Frame, FrameType
 from shared.handshake import ServerHandshake
 from shared.stream import FrameStream
+from worker.storage.disk import OsDisk
+from worker.storage.records import RecordFile
 
 JOIN_S = 30.0
 PEOPLE = ("lab-07", "ana-laptop", "office", "aula-3")
@@ -34,7 +38,9 @@ class FakeNode:
     Raises OSError when the monitor says that it cannot listen.
     """
 
-    def __init__(self, listen_port: int = 0) -> None:
+    def __init__(self, records: Path, listen_port: int = 0) -> None:
+        """`records`: the folder for the node's records."""
+        self.records = RecordFile(OsDisk(), records)
         token = secrets.token_bytes(32)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(JOIN_S)
@@ -48,6 +54,7 @@ class FakeNode:
                 "listen_host": "127.0.0.1",
                 "listen_port": listen_port,
                 "static": None,
+                "records": str(records),
             }
             self.process = subprocess.Popen([sys.executable, "-m", "worker.monitor"], stdin=subprocess.PIPE)
             assert self.process.stdin is not None
@@ -80,6 +87,7 @@ class FakeNode:
     def close(self) -> None:
         """Ends as a node does: the connection and the pipe break, and the monitor goes."""
         self.stream.close()
+        self.records.close()
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(JOIN_S)
@@ -140,6 +148,7 @@ class Story:
             "kind": kind,
             "summary": summary,
         }
+        self.node.records.append([record])
         self.node.tell("records", records=[record])
 
     def put(self, name: str, size_bytes: int) -> int:
@@ -219,7 +228,7 @@ class Story:
 
 def main() -> None:
     """Serves the story until it is interrupted."""
-    with FakeNode() as node:
+    with tempfile.TemporaryDirectory() as records, FakeNode(Path(records)) as node:
         print(node.address, flush=True)
         story = Story(node)
         story.begin()

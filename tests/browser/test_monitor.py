@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.fake_node import FakeNode, Story
+from tests.browser.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -36,8 +38,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def node() -> Iterator[FakeNode]:
-    with FakeNode() as started:
+def node(tmp_path: Path) -> Iterator[FakeNode]:
+    with FakeNode(tmp_path / "records") as started:
         yield started
 
 
@@ -159,6 +161,49 @@ def test_searching_narrows_the_lists(story: Story, open_page: Open) -> None:
     expect(page.locator("#record-rows tr")).to_have_count(1)
 
 
+def test_every_record_there_ever_was_is_found_and_reached(story: Story, open_page: Open) -> None:
+    first = story.record
+    rows = [
+        {"record": n, "index": n, "time": 1.7e9 + n, "client": "ana", "kind": "put", "summary": f"old {n}"}
+        for n in range(first + 1, first + 6_001)
+    ]
+    rows[77]["summary"] = "a needle"
+    story.node.records.append(rows)
+    story.record += len(rows)
+    story.node.tell("records", records=rows[-1_500:])
+    page = open_page()
+    shown = page.locator("#record-rows tr")
+    expect(shown.first).to_contain_text(f"old {story.record}")
+    assert shown.count() < 200
+    page.get_by_label("Search records").fill("NEEDLE a")
+    expect(page.locator("#records-count")).to_contain_text(f"found among {story.record:,}")
+    expect(shown).to_have_count(1)
+    page.get_by_label("Search records").fill("")
+    expect(shown.first).to_contain_text(f"old {story.record}")
+
+    def scrolled_to() -> str:
+        page.locator("#records .scroll").evaluate("box => { box.scrollTop = box.scrollHeight }")
+        return shown.last.locator("td").first.inner_text()
+
+    until(lambda: scrolled_to() == "1")
+    assert shown.count() < 200
+
+
+def test_what_comes_in_does_not_move_what_one_reads(story: Story, open_page: Open) -> None:
+    for number in range(300):
+        story.put(f"file-{number}", number)
+    page = open_page()
+    expect(page.locator("#record-rows tr").first).to_contain_text("file-299")
+    box = page.locator("#records .scroll")
+    until(lambda: box.evaluate("box => { box.scrollTop = 4000; return box.scrollTop }") == 4000)
+    row = page.locator("#record-rows tr", has_text=r"file-180 ")
+    expect(row).to_be_attached()
+    before = row.bounding_box()
+    story.put("newcomer", 1)
+    expect(page.locator("#records-count")).to_contain_text(f"{story.record:,}")
+    assert row.bounding_box() == pytest.approx(before, abs=1)
+
+
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_it_fits_its_window_in_spanish(story: Story, open_page: Open, size: tuple[int, int]) -> None:
     page = open_page(size, "es-AR")
@@ -178,12 +223,14 @@ def test_the_keyboard_reaches_the_content_and_the_lists(story: Story, open_page:
     expect(page.locator("#cluster .scroll")).to_be_focused()
 
 
-def test_a_worker_that_ends_is_said_so_and_comes_back(node: FakeNode, story: Story, open_page: Open) -> None:
+def test_a_worker_that_ends_is_said_so_and_comes_back(
+    node: FakeNode, story: Story, open_page: Open, tmp_path: Path
+) -> None:
     page = open_page()
     port = int(node.address.rsplit(":", 1)[1])
     node.close()
     expect(page.locator("#connection")).to_have_text("Worker out of reach; trying again")
-    with FakeNode(port) as again:
+    with FakeNode(tmp_path / "again", port) as again:
         Story(again, seed=8).begin()
         expect(page.locator("#connection")).to_have_text("Live", timeout=15_000)
         expect(page.locator("#matrix-rows tr").first).to_be_visible()

@@ -1,9 +1,9 @@
 """The monitor process: ``python -m worker.monitor``, started by its node and ending with it.
 
-On standard input the node gives one line of JSON: besides what every child is told, ``listen_host``,
-``listen_port`` (0: any free one), ``static`` (a folder with the pages, null: the installed ones) and ``names``
-(host names under which people may open it, optional). It answers with the notice ``listening`` and its
-``address``, or with ``failed`` and the ``reason``.
+On standard input the node gives one line of JSON: besides what every child is told, ``listen_host``, ``listen_port`` (0:
+any free one), ``records`` (the folder with the node's records), ``static`` (a folder with the pages, null: the installed
+ones) and ``names`` (host names under which people may open it, optional). It answers with the notice ``listening`` and
+its ``address``, or with ``failed`` and the ``reason``.
 """
 
 import importlib.resources
@@ -18,8 +18,10 @@ from shared.frames import Frame, FrameType
 from shared.http_server import HttpServer
 from worker.child import join_node
 from worker.monitor.feed import Feed
+from worker.monitor.search import RecordSearch
 from worker.monitor.site import Site, host_rule
 from worker.monitor.view import View
+from worker.storage.archive import RecordArchive
 
 NOTICE_S = 10.0
 
@@ -30,7 +32,8 @@ def main() -> int:
     node, settings = join_node()
     view = View()
     feed = Feed(node, view)
-    site = Site(view, _pages(settings), feed.status_age_s)
+    search = RecordSearch(RecordArchive(Path(settings["records"])))
+    site = Site(view, _pages(settings), feed.status_age_s, search)
     listen = (str(settings["listen_host"]), int(settings["listen_port"]))
     try:
         server = HttpServer(listen, site.handle, allows_host=host_rule(_names(settings)))

@@ -1,6 +1,6 @@
 """The monitor's addresses: which path is answered with what, all of it read-only (CONTRACT.md)."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -12,17 +12,23 @@ from shared.http_files import StaticFiles
 from shared.http_responses import Response, json_response, text_response
 from shared.http_server import literal_host
 from worker.monitor import metrics
+from worker.monitor.search import RecordSearch
 from worker.monitor.view import FILES_PAGE_ROWS, PAGE_ROWS, View
+
+NUMBER_DIGITS = 18
 
 
 class Site:
     """Answers every request of the monitor from the view. `pages` holds the folders "monitor" and "common"."""
 
-    def __init__(self, view: View, pages: Traversable, status_age_s: Callable[[], float | None]) -> None:
+    def __init__(
+        self, view: View, pages: Traversable, status_age_s: Callable[[], float | None], search: RecordSearch
+    ) -> None:
         self.events = EventStream(
             lambda _request: [encode_event("status", view.status())] if view.row else []
         )
         self._view = view
+        self._search = search
         self._status_age_s = status_age_s
         self._pages = StaticFiles(pages.joinpath("monitor"))
         self._common = StaticFiles(pages.joinpath("common"))
@@ -36,9 +42,7 @@ class Site:
             "/api/models": lambda request: self._json(
                 request, view.models_page, skip=None, limit=FILES_PAGE_ROWS
             ),
-            "/api/records": lambda request: self._json(
-                request, view.records_page, after=None, limit=PAGE_ROWS, tail=PAGE_ROWS
-            ),
+            "/api/records": self._records,
             "/api/log": lambda request: self._json(
                 request, view.log_page, after=None, limit=PAGE_ROWS, tail=PAGE_ROWS
             ),
@@ -63,11 +67,19 @@ class Site:
         for event, data in self._view.take_deltas():
             self.events.publish(event, data, str(self._view.version))
 
+    def _records(self, request: Request) -> Answer:
+        """The last records as they come, or what is found among all there ever were."""
+        query = request.head.query
+        if "search" not in query:
+            return self._json(request, self._view.records_page, after=None, limit=PAGE_ROWS, tail=PAGE_ROWS)
+        _known(query, {"search", "before", "limit"})
+        before = _number("before", query.get("before", "9" * NUMBER_DIGITS), None)
+        limit = _number("limit", query.get("limit", str(PAGE_ROWS)), PAGE_ROWS)
+        return self._search.find(query["search"], before, max(1, limit))
+
     def _json(self, request: Request, page: Callable[..., dict[str, Any]], **fields: int | None) -> Response:
         """`page` with the numbers of the query; `fields` are those it may name, with the highest value of each."""
-        unknown = request.head.query.keys() - fields.keys()
-        if unknown:
-            raise BadRequest(f"Unknown: {', '.join(sorted(unknown))}.")
+        _known(request.head.query, fields.keys())
         numbers = {name: _number(name, text, fields[name]) for name, text in request.head.query.items()}
         return json_response(page(**numbers))
 
@@ -88,8 +100,13 @@ class Site:
         return text_response(text, content_type=metrics.CONTENT_TYPE)
 
 
+def _known(query: Mapping[str, str], names: Set[str]) -> None:
+    if unknown := query.keys() - names:
+        raise BadRequest(f"Unknown: {', '.join(sorted(unknown))}.")
+
+
 def _number(name: str, text: str, highest: int | None) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if not text.isascii() or not text.isdigit() or len(text) > NUMBER_DIGITS:
         raise BadRequest(f"{name} is not a number.")
     return int(text) if highest is None else min(int(text), highest)
 

@@ -28,7 +28,7 @@ STRIDE = 64
 
 READ_BYTES = 65_536
 MAX_RECORD_BYTES = 1_048_576
-_SUFFIX = ".records"
+SUFFIX = ".records"
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _PREFIX = 9
 
@@ -41,7 +41,7 @@ class RecordFile:
         self._disk = disk
         self._path = path
         disk.make_directory(path)
-        self._firsts = array("Q", sorted(int(n[:16]) for n in disk.list(path) if n.endswith(_SUFFIX)))
+        self._firsts = array("Q", sorted(int(n[:16]) for n in disk.list(path) if n.endswith(SUFFIX)))
         self._offsets: dict[int, array[int]] = {}
         self._synced = self._read_synced()
         self._last = 0
@@ -152,7 +152,7 @@ class RecordFile:
         file = self._disk.open(self._segment(first), write=True)
         try:
             for line in _lines(file, 0):
-                if not _is_sound(line):
+                if not is_sound(line):
                     break
                 number += 1
                 if (number - first) % STRIDE == 0:
@@ -167,7 +167,7 @@ class RecordFile:
         self._offsets[first] = marks
         self._last, self._size_bytes = number, offset
         if last_line:
-            self._last_index = json.loads(last_line[_PREFIX:])["index"]
+            self._last_index = json.loads(text_of(last_line))["index"]
         return whole
 
     def _drop_from(self, at: int) -> None:
@@ -180,7 +180,7 @@ class RecordFile:
     # --- reading and writing
 
     def _segment(self, first: int) -> Path:
-        return self._path / f"{first:016d}{_SUFFIX}"
+        return self._path / f"{first:016d}{SUFFIX}"
 
     def _write(self, lines: list[bytes], start: int, last: int, last_index: int) -> None:
         """Add whole lines to the last segment, or nothing."""
@@ -220,9 +220,9 @@ class RecordFile:
             number, offset = first + mark * STRIDE, marks[mark] if marks else 0
             for line in _lines(file, offset):
                 if number >= low:
-                    if not _is_sound(line):
+                    if not is_sound(line):
                         break
-                    taken.append(json.loads(line[_PREFIX:]))
+                    taken.append(json.loads(text_of(line)))
                     if taken[-1]["record"] != number:
                         break
                 number += 1
@@ -252,7 +252,13 @@ def _encode(record: Mapping[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _is_sound(line: bytes) -> bool:
+def text_of(line: bytes) -> bytes:
+    """The JSON of a line."""
+    return line[_PREFIX:]
+
+
+def is_sound(line: bytes) -> bool:
+    """Whether a line, with its end, is what was written."""
     return line[-1:] == b"\n" and line[:_PREFIX] == b"%08x " % zlib.crc32(line[_PREFIX:-1])
 
 

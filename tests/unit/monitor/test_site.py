@@ -2,26 +2,40 @@
 
 import importlib.resources
 import json
+from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
 
 from shared.http1 import Limits, Request, parse_head
+from shared.http_deferred import Deferred
 from shared.http_errors import BadRequest, MethodNotAllowed, NotFound, ServiceUnavailable
 from shared.http_responses import Response
+from worker.monitor import search
+from worker.monitor.search import RecordSearch
 from worker.monitor.site import Site, host_rule
 from worker.monitor.view import View
+from worker.storage.archive import RecordArchive
+from worker.storage.disk import OsDisk
+from worker.storage.records import RecordFile
 
 
 class Monitor:
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         self.view = View()
         self.age_s: float | None = None
-        self.site = Site(self.view, importlib.resources.files("frontend"), lambda: self.age_s)
+        self.path = path
+        search = RecordSearch(RecordArchive(path))
+        self.site = Site(self.view, importlib.resources.files("frontend"), lambda: self.age_s, search)
 
     def ask(self, target: str, method: str = "GET") -> Response:
         fields = [("host", "a"), ("content-length", "0")]
         answer = self.site.handle(Request(parse_head(f"{method} {target} HTTP/1.1", fields, Limits())))
+        if isinstance(answer, Deferred):
+            came: Queue[Response] = Queue()
+            answer.deliver_to(came.put)
+            answer = came.get(timeout=10)
         assert isinstance(answer, Response)
         return answer
 
@@ -30,8 +44,8 @@ class Monitor:
 
 
 @pytest.fixture
-def monitor() -> Monitor:
-    built = Monitor()
+def monitor(tmp_path: Path) -> Monitor:
+    built = Monitor(tmp_path)
     built.view.take({"about": "status", "row": {"id": "a", "role": "leader", "term": 2}, "peers": []})
     built.view.take(
         {
@@ -56,8 +70,8 @@ def test_the_contract_s_addresses_answer(monitor: Monitor) -> None:
     assert b"minka_term" in monitor.ask("/metrics").body
 
 
-def test_a_worker_that_is_starting_says_so() -> None:
-    monitor = Monitor()
+def test_a_worker_that_is_starting_says_so(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path)
     with pytest.raises(ServiceUnavailable):
         monitor.ask("/api/status")
     assert monitor.json("/api/files")["files"] == []
@@ -104,3 +118,46 @@ def test_hosts_are_addresses_or_the_machine_s_own_names() -> None:
     allows = host_rule({"Lab-3.local"})
     assert all(allows(host) for host in ("192.168.1.9", "[::1]", "localhost", "lab-3.local"))
     assert not any(allows(host) for host in ("evil.example", "lab-3.local.evil.example", ""))
+
+
+def test_all_records_are_searched_on_the_disk(monitor: Monitor) -> None:
+    file = RecordFile(OsDisk(), monitor.path)
+    file.append(
+        {"record": number, "index": number, "client": "ana", "kind": "put", "summary": f"file {number}"}
+        for number in range(1, 31)
+    )
+    found = monitor.json("/api/records?search=FILE+2&limit=3")
+    assert [row["record"] for row in found["records"]] == [29, 28, 27]
+    found = monitor.json(f"/api/records?search=FILE+2&before={found['looked_to']}")
+    assert [row["record"] for row in found["records"]] == [26, 25, 24, 23, 22, 21, 20, 12, 2]
+    assert found["looked_to"] == 1
+    assert [row["record"] for row in monitor.json("/api/records?search=&before=3")["records"]] == [2, 1]
+
+
+@pytest.mark.parametrize("query", ["search=a&after=1", "search=a&before=x", "search=" + "a" * 300])
+def test_a_search_that_means_nothing_is_refused(monitor: Monitor, query: str) -> None:
+    with pytest.raises(BadRequest):
+        monitor.ask(f"/api/records?{query}")
+
+
+def test_too_many_searches_are_put_off(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "WAITING_LIMIT", 2)
+    begun, go_on = Queue[None](), Queue[None]()
+
+    class Slow(RecordArchive):
+        def search(self, words: Any, before: int, limit: int) -> Any:
+            begun.put(None)
+            go_on.get(timeout=10)
+            return super().search(words, before, limit)
+
+    searching = RecordSearch(Slow(monitor.path))
+    waiting = [searching.find("", 5, 5) for _ in range(2)]
+    begun.get(timeout=10)
+    with pytest.raises(ServiceUnavailable):
+        searching.find("", 5, 5)
+    for _ in waiting:
+        go_on.put(None)
+    answers: Queue[Response] = Queue()
+    for one in waiting:
+        one.deliver_to(answers.put)
+    assert {answers.get(timeout=10).status for _ in waiting} == {200}

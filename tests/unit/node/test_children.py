@@ -197,7 +197,14 @@ def test_a_child_whose_node_is_killed_ends_without_a_word(
         return spawn(command, stderr=subprocess.PIPE, **options)
 
     monkeypatch.setattr(children.subprocess, "Popen", run)
-    settings = {"data": str(tmp_path), "id": 1, "listen_host": "127.0.0.1", "listen_port": 0, "static": None}
+    settings = {
+        "data": str(tmp_path),
+        "id": 1,
+        "listen_host": "127.0.0.1",
+        "listen_port": 0,
+        "static": None,
+        "records": "none",
+    }
     child = bench.children.add("kid", module, settings, dict(os.environ))
     child.start()
     bench.until(lambda: child.connection)
