@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +23,8 @@ BALLAST = "ballast"
 def may_be_made() -> bool:
     """Whether this user can have such disks. Where tests must not be left out, it is for the test to find out."""
     tools = all(shutil.which(tool) for tool in ("unshare", "nsenter", "mount"))
-    rooted = sys.platform == "linux" and os.geteuid() == 0 and tools
-    return rooted or (sys.platform == "linux" and os.environ.get("CI") == "true")
+    rooted = os.name == "posix" and os.geteuid() == 0 and tools
+    return rooted or os.environ.get("CI") == "true"
 
 
 class SmallDisks(LiveCluster):

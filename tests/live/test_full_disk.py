@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +21,8 @@ from tests.live.cluster import wait_for
 from tests.live.small_disk import SmallDisks, may_be_made
 
 Start = Callable[..., Any]
-pytestmark = pytest.mark.skipif(
-    not may_be_made(), reason="disks of their own need Linux, root, `unshare` and `nsenter`"
-)
+NEEDS = "disks of their own need Linux, root, `unshare` and `nsenter`"
+pytestmark = pytest.mark.skipif(sys.platform != "linux" or not may_be_made(), reason=NEEDS)
 ALARM = re.compile(r"ALARM: .*/log/.* could not be written: No space left")
 RELIEF = "there is space on the disk again"
 
