@@ -8,32 +8,25 @@ export class ApiError extends Error {
   }
 }
 
-async function ask(path, options, timeout_ms) {
-  let response;
+// An answer may also break off, or be late, after it has begun.
+export async function getJson(path, timeout_ms = 10_000) {
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(timeout_ms) });
+    const response = await fetch(path, { signal: AbortSignal.timeout(timeout_ms) });
+    if (!response.ok) throw new ApiError(response.status, (await response.text()).trim());
+    return await response.json();
   } catch (error) {
+    if (error instanceof ApiError || error instanceof SyntaxError) throw error;
     throw new ApiError(0, error.name === "TimeoutError" ? "timeout" : "unreachable");
   }
-  if (!response.ok) throw new ApiError(response.status, (await response.text()).trim());
-  return response.json();
 }
 
-export function getJson(path, timeout_ms = 10_000) {
-  return ask(path, {}, timeout_ms);
-}
+const OPEN_ms = 10_000;
 
-export function postJson(path, value, timeout_ms = 60_000) {
-  const headers = { "Content-Type": "application/json" };
-  return ask(path, { method: "POST", headers, body: JSON.stringify(value) }, timeout_ms);
-}
-
-// Server-sent events with JSON data, joined again for ever. Each of `names` arrives as an event whose `detail` is the
-// data; "open" and "lost" tell of the connection.
+// Server-sent events with JSON data, joined again for ever, also when a stream neither opens nor fails. Each of `names`
+// arrives as an event whose `detail` is the data; "open" and "lost" tell of the connection.
 export class LiveEvents extends EventTarget {
   #path;
   #names;
-  #source = null;
   #pause_ms = 500;
 
   constructor(path, names) {
@@ -44,25 +37,24 @@ export class LiveEvents extends EventTarget {
 
   start() {
     const source = new EventSource(this.#path);
-    this.#source = source;
-    source.onopen = () => {
-      this.#pause_ms = 500;
-      this.dispatchEvent(new Event("open"));
-    };
-    source.onerror = () => {
-      this.dispatchEvent(new Event("lost"));
+    const again = () => {
+      clearTimeout(patience);
       source.close();
+      this.dispatchEvent(new Event("lost"));
       setTimeout(() => this.start(), this.#pause_ms);
       this.#pause_ms = Math.min(this.#pause_ms * 2, 5000);
     };
+    const patience = setTimeout(again, OPEN_ms);
+    source.onopen = () => {
+      clearTimeout(patience);
+      this.#pause_ms = 500;
+      this.dispatchEvent(new Event("open"));
+    };
+    source.onerror = again;
     for (const name of this.#names) {
       source.addEventListener(name, (event) => {
         this.dispatchEvent(new CustomEvent(name, { detail: JSON.parse(event.data) }));
       });
     }
-  }
-
-  stop() {
-    this.#source?.close();
   }
 }

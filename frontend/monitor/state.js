@@ -26,7 +26,10 @@ export class MonitorState extends EventTarget {
   start() {
     const events = this.#events;
     events.addEventListener("open", () => this.#load());
-    events.addEventListener("lost", () => this.#connect("lost"));
+    events.addEventListener("lost", () => {
+      this.#waiting = null;
+      this.#connect("lost");
+    });
     events.addEventListener("status", (event) => {
       this.status = event.detail;
       this.#changed("status");
@@ -42,8 +45,10 @@ export class MonitorState extends EventTarget {
   }
 
   // Asks for everything; deltas that arrive meanwhile wait, and those that the answers hold already are left out.
+  // What was asked over a connection that is lost is dropped: the next one asks again.
   async #load() {
-    this.#waiting = [];
+    const waiting = [];
+    this.#waiting = waiting;
     try {
       const [files, models, records, log] = await Promise.all([
         this.#newestFiles(),
@@ -51,6 +56,8 @@ export class MonitorState extends EventTarget {
         getJson(`/api/records?tail=${KEPT}`),
         getJson("/api/log?tail=200"),
       ]);
+      if (this.#waiting !== waiting) return;
+      this.#waiting = null;
       this.#replace("files", files);
       this.#replace("models", models);
       this.records = records.records;
@@ -58,16 +65,15 @@ export class MonitorState extends EventTarget {
       this.log = log.entries;
       this.totals.log = log.total;
       const versions = { files: files.version, models: models.version, records: records.version, log: log.version };
-      const waiting = this.#waiting;
-      this.#waiting = null;
       for (const [name, delta] of waiting) if (delta.version > versions[name]) this.#apply(name, delta);
       this.#changed("records");
       this.#changed("log");
       this.#connect("live");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (this.#waiting !== waiting) return;
       this.#connect("failed", error.message);
-      setTimeout(() => this.#load(), RELOAD_ms);
+      setTimeout(() => this.#waiting === waiting && this.#load(), RELOAD_ms);
     }
   }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from tests.browser.fake_node import FakeNode, Story
 from tests.browser.waiting import until
@@ -56,12 +56,17 @@ def open_page(browser: Browser, node: FakeNode) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def open_one(size: tuple[int, int] = DESK, language: str = "en-US") -> Page:
+    def open_one(
+        size: tuple[int, int] = DESK,
+        language: str = "en-US",
+        prepare: Callable[[Page], None] = lambda page: None,
+    ) -> Page:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, locale=language)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        prepare(page)
         page.goto(node.address)
         expect(page.locator("#connection")).to_have_text(re.compile("Live|En vivo"))
         return page
@@ -234,3 +239,68 @@ def test_a_worker_that_ends_is_said_so_and_comes_back(
         Story(again, seed=8).begin()
         expect(page.locator("#connection")).to_have_text("Live", timeout=15_000)
         expect(page.locator("#matrix-rows tr").first).to_be_visible()
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(story: Story, open_page: Open) -> None:
+    def break_one(page: Page) -> None:
+        page.add_init_script("""
+            const [whole, late] = [window.fetch, new DOMException("The time is over.", "TimeoutError")];
+            let broken = false;
+            window.fetch = async (path, options) => {
+              const answer = await whole(path, options);
+              if (broken || !path.startsWith("/api/log")) return answer;
+              broken = true;
+              return new Response(new ReadableStream({ start: (body) => body.error(late) }));
+            };
+        """)
+
+    expect(open_page(prepare=break_one).locator("#log-rows tr")).to_have_count(story.index)
+
+
+def test_a_stream_that_does_not_open_is_given_up_and_tried_again(story: Story, open_page: Open) -> None:
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    def prepare(page: Page) -> None:
+        page.clock.install()
+        page.route("**/api/events", hold_the_first)
+        page.on("load", lambda: page.clock.fast_forward(11_000))
+
+    expect(open_page(prepare=prepare).locator("#log-rows tr")).to_have_count(story.index)
+
+
+def test_an_answer_to_an_earlier_connection_changes_nothing(story: Story, open_page: Open) -> None:
+    """It comes when the page has lost that connection and has asked for everything again."""
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+        else:
+            route.request.frame.page.evaluate("sources[0].onerror()")
+
+    def prepare(page: Page) -> None:
+        page.route("**/api/log*", hold_the_first)
+        page.add_init_script("""
+            window.sources = [];
+            window.EventSource = class extends EventSource {
+              constructor(path) {
+                super(path);
+                window.sources.push(this);
+              }
+            };
+        """)
+
+    page = open_page(prepare=prepare)
+    with page.expect_response("**/api/log*") as answered:
+        held[0].continue_()
+    answered.value.finished()
+    story.put("nueva.png", 5)
+    expect(page.locator("#matrix-rows")).to_contain_text("nueva.png")
+    expect(page.locator("#log-rows tr")).to_have_count(story.index)
+    expect(page.locator("#connection")).to_have_text("Live")
