@@ -48,6 +48,20 @@ def test_a_follower_on_a_slow_link_is_patient() -> None:
     assert follower.raft.deadline() >= follower.now + 3.2
 
 
+def test_a_leader_on_a_slow_link_is_as_patient_as_its_followers() -> None:
+    leader = Lone().lead("b")
+    leader.step(AppendReply("a", "b", 1, 1))
+    for _ in range(20):
+        leader.wait(0.1)
+        beat = next(message for message in leader.take(Heartbeat) if message.to == "b")
+        leader.now += 0.3
+        leader.step(HeartbeatReply("a", "b", 1, beat.round, 1, 1))
+    leader.wait(2.0)
+    assert leader.raft.status().role is Role.LEADER
+    leader.wait(2.0)
+    assert leader.raft.status().role is Role.FOLLOWER
+
+
 def test_ticks_before_the_deadline_do_nothing() -> None:
     follower = Lone()
     for _ in range(100):

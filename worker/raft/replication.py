@@ -1,5 +1,6 @@
 """Log replication: a pipeline of appends to each follower, and commitment by a quorum's durable logs (5.3, 5.4.2)."""
 
+import math
 from collections.abc import Iterable
 
 from worker.raft import snapshots, transfer
@@ -88,6 +89,7 @@ def tick_leader(state: State) -> None:
         state.transfer_target = None
     if state.now < state.heartbeat_deadline:
         return
+    state.round_trip_s = quorum_round_trip_s(state)
     if state.now >= quorum_heard(state) + state.election_timeout_s():
         state.become_follower(state.term, None)
         return
@@ -110,6 +112,13 @@ def quorum_heard(state: State) -> float:
 def quorum_round(state: State) -> int:
     """The latest heartbeat round that a quorum has answered."""
     return int(_of_quorum(state, state.round, {peer: p.acked_round for peer, p in state.progress.items()}))
+
+
+def quorum_round_trip_s(state: State) -> float:
+    """What a round trip to the quickest quorum seldom exceeds; what was known before, until that many are measured."""
+    bounds = {peer: -(progress.round_trip.bound_s() or math.inf) for peer, progress in state.progress.items()}
+    found = -_of_quorum(state, 0.0, bounds)
+    return found if found < math.inf else state.round_trip_s
 
 
 def maybe_commit(state: State) -> bool:
