@@ -93,6 +93,11 @@ class Roster:
         wish = self._wish(lambda: id not in self._membership().members and self._settled(), heard, JOIN_S)
         if id in membership.members and id not in self._node.registry.members:
             self._wishes.append(wish)  # it is on its way out
+        elif not self._can_decide(membership.voters - {id}):
+            raise Busy(
+                f"Without {id}, too few of the workers would be in reach to decide anything.",
+                "Start the missing ones first, or remove those.",
+            )
         else:
             self._propose(commands.Retire(ticket, id, self._node.time_ms()), wish)
 
@@ -154,8 +159,9 @@ class Roster:
             self._found()
             return
         for id in sorted(membership.members - set(members)):
-            self._change(membership.voters - {id}, membership.learners - {id})
-            return
+            if self._can_decide(membership.voters - {id}):
+                self._change(membership.voters - {id}, membership.learners - {id})
+                return
         for id in sorted(set(members) - {node.settings.id}):
             if self._mend_member(members[id], status):
                 return
@@ -191,6 +197,11 @@ class Roster:
         else:
             return id in membership.learners
         return True
+
+    def _can_decide(self, voters: frozenset[str]) -> bool:
+        """Whether a majority of these is in reach: a change that they could not commit would stop the cluster."""
+        own, links = self._node.settings.id, self._node.links
+        return 2 * sum(id == own or links.reachable(id) for id in voters) > len(voters)
 
     def _settled(self) -> bool:
         """Whether the membership in force is committed."""

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from backend.client import ClusterClient
 from backend.transfers import upload
-from shared.errors import MinkaError, Refused
+from shared.errors import Busy, MinkaError, Refused
 from shared.messages import AddMember, RemoveMember, TransferLeader
 from tests.live.cluster import LiveCluster, free_ports, wait_for, whole_on
 
@@ -61,6 +62,21 @@ def test_a_worker_is_added_catches_up_and_another_is_removed(start_cluster: Star
         wait_for("the rest hold everything", lambda: whole_on(client, rest))
         with pytest.raises(Refused, match="no worker"):
             client.command(lambda ticket: RemoveMember(ticket, "w9"))
+
+
+def test_a_removal_that_would_stop_the_cluster_is_not_begun(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    with cluster.client(timeout_s=5) as client:
+        leader = cluster.leader()
+        missing, other = [id for id in cluster.ids if id != leader]
+        cluster.kill(missing)
+        wait_for("the leader misses it", lambda: not reach_of(client, missing))
+        for id in (other, leader):
+            with pytest.raises(Busy, match="too few of the workers"):
+                client.command(lambda ticket, id=id: RemoveMember(ticket, id))
+        upload(client, b"kept", "kept", no_progress)
+        left = client.command(lambda ticket: RemoveMember(ticket, missing), answer_s=60).header["members"]
+        assert [row["id"] for row in left] == sorted([leader, other])
 
 
 def test_an_addition_goes_on_under_the_next_leader(start_cluster: Start) -> None:
@@ -126,6 +142,12 @@ def test_a_damaged_log_is_laid_aside_and_made_new(start_cluster: Start) -> None:
         wait_for("the damaged worker holds everything again", lambda: whole_on(client, cluster.ids))
     assert "ALARM" in cluster.log(damaged)
     assert (cluster.directory / damaged / "damaged-1" / "log").exists()
+
+
+def reach_of(client: ClusterClient, id: str) -> bool:
+    """Whether the leader hears from this worker."""
+    (row,) = [row for row in client.status()["workers"] if row["id"] == id]
+    return bool(row["reachable"])
 
 
 def enlarge(cluster: LiveCluster, id: str) -> None:

@@ -67,6 +67,8 @@ class Bench:
             settings=SimpleNamespace(id="w1"),
             time_ms=lambda: 1,
         )
+        for id in FOUNDERS[1:]:
+            self.links.connect(id)
         self.roster = Roster(node)
         self.heard: list[MinkaError | None] = []
 
@@ -149,6 +151,29 @@ def test_a_worker_that_never_was_cannot_be_removed(bench: Bench) -> None:
     bench.look()
     bench.driver.apply()
     assert [type(error) for error in bench.heard] == [Refused]
+
+
+def test_nobody_goes_while_the_rest_could_not_decide_without_it(bench: Bench) -> None:
+    """w2 is out of reach: without w3, w1 would wait for it, and the cluster would stand still."""
+    del bench.links.peers["w2"]
+    with pytest.raises(Busy, match="Without w3"):
+        bench.remove("w3")
+    bench.remove("w2")
+    bench.driver.apply()
+    bench.look()
+    assert bench.heard == [None]
+    assert bench.driver.membership.voters == {"w1", "w3"}
+
+
+def test_a_removal_waits_when_the_rest_goes_out_of_reach_meanwhile(bench: Bench) -> None:
+    bench.remove("w3")
+    bench.driver.apply()
+    w2 = bench.links.peers.pop("w2")
+    bench.look()
+    assert "w3" in bench.driver.membership.voters
+    bench.links.peers["w2"] = w2
+    bench.look()
+    assert bench.driver.membership.voters == {"w1", "w2"}
 
 
 @pytest.mark.parametrize("ask", [Bench.add, Bench.remove])
