@@ -32,8 +32,8 @@ WINDOW = (
     "libgssapi-krb5-2",
 )
 BROWSER = ("chromium",)
-# `ip`, which puts workers on networks of their own.
-NETWORK = ("iproute2",)
+# `ip`, which puts workers on networks of their own; `mount`, `unshare` and `nsenter`, which give them small disks.
+MACHINES = ("iproute2", "mount", "util-linux")
 
 
 class MissingPackages(Exception):

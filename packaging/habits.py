@@ -85,7 +85,7 @@ def _test(pytest_arguments: Sequence[str], terminal: Terminal) -> int:
     environment.prepare(["test"], terminal)
     if debian.manages_packages():
         try:
-            packages = debian.WINDOW + debian.BROWSER + debian.NETWORK
+            packages = debian.WINDOW + debian.BROWSER + debian.MACHINES
             debian.install(packages, "the tests of the window, the pages and the network", terminal)
         except debian.MissingPackages as error:
             terminal.line(f"Tests that need these will fail. {error}")
