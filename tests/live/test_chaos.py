@@ -13,7 +13,7 @@ import pytest
 from backend.client import ClusterClient
 from shared.messages import Files
 from tests.live.chaos import BETWEEN, Clients, assert_consistent
-from tests.live.cluster import LiveCluster
+from tests.live.cluster import LiveCluster, wait_for
 from tests.live.network import Network, NetworkedCluster, may_be_made
 
 Start = Callable[..., Any]
@@ -67,12 +67,12 @@ def test_a_leader_that_only_clients_still_reach_answers_nothing_stale(
     live_through(Clients(cluster, rng), faults, (2.1, 3.0))
 
 
-class SlowDisks(LiveCluster):
-    """Workers whose disks can be made slow."""
+class BadDisks(LiveCluster):
+    """Workers whose disks can be made slow, or fail."""
 
     def command(self, id: str) -> list[str]:
         python, _, _, *arguments = super().command(id)
-        return [python, "-m", "tests.live.slow_disk", *arguments]
+        return [python, "-m", "tests.live.bad_disk", *arguments]
 
     @contextmanager
     def slow(self, workers: Sequence[str], until_killed: bool) -> Iterator[None]:
@@ -85,12 +85,30 @@ class SlowDisks(LiveCluster):
             for flag in flags:
                 flag.unlink()
 
+    @contextmanager
+    def failed(self, id: str) -> Iterator[None]:
+        """Its next sync fails: the worker ends, and starts again when the disk works again."""
+        flag = self.directory / f"{id}.failing"
+        flag.touch()
+        code = wait_for("the worker ends", self.processes[id].poll)
+        assert (code, "Traceback" in self.log(id)) == (1, False), self.log(id)
+        assert "could not be made durable" in self.log(id).splitlines()[-1]
+        with killed(self, [id]):
+            yield
+            flag.unlink()
+
 
 def test_slow_disks_delay_answers_and_lose_none(start_cluster: Start, rng: Random) -> None:
-    cluster: SlowDisks = start_cluster(kind=SlowDisks)
+    cluster: BadDisks = start_cluster(kind=BadDisks)
     rounds = ((1, False), (2, True), (3, True))
     faults = (cluster.slow(victims(cluster, rng, count), until_killed) for count, until_killed in rounds)
     live_through(Clients(cluster, rng), faults, (2.0, 3.0))
+
+
+def test_a_disk_that_fails_ends_its_worker_and_loses_nothing(start_cluster: Start, rng: Random) -> None:
+    cluster: BadDisks = start_cluster(kind=BadDisks)
+    faults = (cluster.failed(victims(cluster, rng, 1)[0]) for _ in range(3))
+    live_through(Clients(cluster, rng), faults, (0.0, 1.0))
 
 
 def live_through(
