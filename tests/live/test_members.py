@@ -95,6 +95,21 @@ def test_an_addition_goes_on_under_the_next_leader(start_cluster: Start) -> None
         assert members == dict.fromkeys(cluster.ids, True)
 
 
+def test_a_removal_whose_leader_dies_is_answered_by_the_next(start_cluster: Start) -> None:
+    """It is killed when the first of the others shows that the worker has left; its answer is lost, or just came."""
+    cluster = start_cluster(size=4)
+    with cluster.client() as client, ThreadPoolExecutor(1) as thread:
+        leader = cluster.leader()
+        gone, watched, _ = [id for id in cluster.ids if id != leader]
+        asked = thread.submit(client.command, lambda ticket: RemoveMember(ticket, gone), answer_s=60)
+        wait_for("the record of it", lambda: f"{gone} left the cluster" in summaries(cluster, watched))
+        cluster.kill(leader)
+        assert [row["id"] for row in asked.result().header["members"]] == [
+            id for id in cluster.ids if id != gone
+        ]
+        upload(client, b"later", "later", no_progress)
+
+
 def test_a_wiped_disk_comes_back_as_a_learner_and_loses_nothing(start_cluster: Start) -> None:
     cluster = start_cluster()
     with cluster.client() as client:
