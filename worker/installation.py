@@ -45,6 +45,8 @@ class Installation:
         self._registry = Registry()
         self._blobs: Iterator[Blob] = iter(())
         self._wanted: dict[str, tuple[Blob, Held]] = {}
+        self._unstored: set[str] = set()
+        """What this worker's disk had no room for, when it was last tried."""
         self._heard = float("-inf")
 
     def take(self, chunk: SnapshotChunk, taken: Taken) -> None:
@@ -156,9 +158,12 @@ class Installation:
             return
         if error is None:
             del self._wanted[digest]
+            self._unstored.discard(digest)
             self._want_more()
         else:
-            self._node.log(f"a snapshot names a blob that cannot be stored yet: {error}")
+            if not self._unstored:
+                self._node.log(f"ALARM: a snapshot names blobs that cannot be stored yet: {error}")
+            self._unstored.add(digest)
             self._node.loop.call_later(RETRY_S, lambda: self._want_again(digest))
 
     def _want_again(self, digest: str) -> None:
@@ -224,5 +229,6 @@ class Installation:
         for blob, held in self._wanted.values():
             self._node.exchange.let_go(blob, held)
         self._meta, self._wanted, self._blobs = None, {}, iter(())
+        self._unstored.clear()
         self._taken = lambda state: None
         taken(state)
