@@ -1,11 +1,11 @@
 """The weights of a trained model as NumPy's NPZ, for programs that do not know Minka.
 
-The weights' blob is all parameters as little-endian float32, one after the other: for each dense layer its matrix
-[inputs, units] in C order, then its bias [units]. Inputs are ``uint8`` pixels p in NHWC, standardised per channel to
-(p - mean) / deviation; between dense layers there is a ReLU; the last one gives the logits.
+The weights' blob is all parameters as little-endian float32, one after the other in C order. The spec names them and says
+their shapes: a dense layer's weight is [inputs, units], a convolution's [filters, channels, height, width]. Inputs are
+``uint8`` pixels p, standardised per channel to (p - mean) / (2 deviation). An image enters a dense layer by row, then
+channel, then column. The spec's "layers" say what comes when; docs/training.md says what they mean.
 """
 
-import itertools
 import json
 import math
 import os
@@ -19,18 +19,12 @@ from numpy.typing import NDArray
 from shared.errors import Refused
 
 FLAT = "parameters"
-"""The one array of an architecture whose layout is not known here."""
+"""The one array of a model whose spec does not name its parts."""
 
 
 def parameter_shapes(spec: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of a model's parameters in the order of its blob; empty for an unknown architecture."""
-    if spec.get("arch") != "mlp" or not {"input_shape", "hidden", "classes"} <= spec.keys():
-        return []
-    widths = [math.prod(spec["input_shape"]), *spec["hidden"], spec["classes"]]
-    shapes: list[tuple[str, tuple[int, ...]]] = []
-    for number, (inputs, units) in enumerate(itertools.pairwise(widths), start=1):
-        shapes += [(f"dense{number}.weight", (inputs, units)), (f"dense{number}.bias", (units,))]
-    return shapes
+    """Names and shapes of a model's parameters in the order of its blob; empty for a spec that does not name them."""
+    return [(str(name), tuple(shape)) for name, shape in spec.get("parameters", [])]
 
 
 def split_weights(row: Mapping[str, Any], blob: bytes) -> dict[str, NDArray[np.float32]]:

@@ -55,6 +55,14 @@ class TrainSpec:
     seed: int = 0
     shards: int | None = None
     steps_per_round: int | None = None
+    optimiser: str | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    label_smoothing: float | None = None
+    schedule: str | None = None
+    averaging: float | None = None
+    shift: int | None = None
+    rotation: float | None = None
     name: str = ""
 
 

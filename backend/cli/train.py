@@ -26,6 +26,20 @@ WATCH_S = 2.0
 """How long one question for news of a job waits: also how soon a silent leader is noticed."""
 CHECK_LIMIT_BYTES = 256 * 1_048_576
 """Files up to this size are read here before they are uploaded."""
+FIELDS = (
+    *("arch", "epochs", "batch", "lr", "seed", "shards", "steps_per_round"),
+    *(
+        "optimiser",
+        "momentum",
+        "weight_decay",
+        "label_smoothing",
+        "schedule",
+        "averaging",
+        "shift",
+        "rotation",
+    ),
+)
+"""Options that go into the spec as they are."""
 ROLES = ("inputs", "outputs", "test_inputs", "test_outputs")
 
 
@@ -42,7 +56,12 @@ def add_commands(commands: Commands) -> None:
             required=not role.startswith("test"),
             help=f"{purpose}: a local path, or a file in the cluster",
         )
-    train.add_argument("--arch", choices=("mlp", "cnn"), default="mlp", help="default: mlp")
+    train.add_argument(
+        "--arch",
+        metavar="mlp|cnn|TEXT",
+        default="mlp",
+        help='or layer by layer: "conv 8 5x5, pool 2, norm, dropout 0.5, dense" (default: mlp)',
+    )
     train.add_argument("--epochs", metavar="N", type=positive_integer)
     train.add_argument("--batch", metavar="B", type=positive_integer, help="examples in a mini-batch")
     train.add_argument("--lr", metavar="X", type=positive_number, help="learning rate")
@@ -53,11 +72,28 @@ def add_commands(commands: Commands) -> None:
     train.add_argument(
         "--steps-per-round", metavar="H", type=positive_integer, help="steps between two averages"
     )
+    _add_methods(train)
     train.add_argument(
         "--name", metavar="TEXT", default="", help="a name for people; the id comes from the cluster"
     )
     train.add_argument("--detach", action="store_true", help="do not wait for the end")
     train.set_defaults(run=run_train)
+
+
+def _add_methods(train: argparse.ArgumentParser) -> None:
+    methods = train.add_argument_group("how it learns")
+    methods.add_argument("--optimiser", choices=("sgd", "nesterov", "adam"))
+    methods.add_argument("--momentum", metavar="M", type=float, help="default: 0.9")
+    methods.add_argument("--weight-decay", metavar="W", type=float, help="default: 0")
+    methods.add_argument("--label-smoothing", metavar="E", type=float, help="default: 0")
+    methods.add_argument(
+        "--schedule", choices=("one-cycle", "constant"), help="of the learning rate (default: one-cycle)"
+    )
+    methods.add_argument(
+        "--averaging", metavar="PART", type=float, help="average the weights of this last part of the rounds"
+    )
+    methods.add_argument("--shift", metavar="PIXELS", type=natural_number, help="move images at random")
+    methods.add_argument("--rotation", metavar="DEGREES", type=float, help="turn images at random")
 
 
 def run_train(options: argparse.Namespace, console: Console) -> Outcome:
@@ -69,14 +105,8 @@ def run_train(options: argparse.Namespace, console: Console) -> Outcome:
         files = {role: _file_id(client, getattr(options, role), console) for role in ROLES}
         spec = TrainSpec(
             **files,  # type: ignore[arg-type]  # inputs and outputs are required, so they are not None
-            arch=options.arch,
-            epochs=options.epochs,
-            batch=options.batch,
-            lr=options.lr,
-            seed=options.seed,
-            shards=options.shards,
-            steps_per_round=options.steps_per_round,
             name=options.name,
+            **{field: getattr(options, field) for field in FIELDS},
         )
         model: str = client.command(lambda ticket: Train(ticket, spec)).header["model"]
         row = show_model(client, model)

@@ -25,7 +25,7 @@ class Classifier:
         self._parameters = zeros((parameter_count(layers),))
         self._network = Network(architectures.entrance(spec), layers, rows, self._parameters, None)
         self._images = zeros((rows, *spec["input_shape"]), np.uint8)
-        self._scratch = zeros((rows, 1))
+        self._scratch = zeros((rows,))
         self._classes = int(spec["classes"])
 
     def load(self, weights: bytes) -> None:
@@ -41,22 +41,23 @@ class Classifier:
         result = np.empty((len(images), self._classes), np.float32)
         done = 0
         for logits in self._logits(images):
-            softmax(logits, self._scratch)
-            result[done : done + len(logits)] = logits[: len(images) - done]
-            done += len(logits)
+            found = softmax(logits, self._scratch).T
+            result[done : done + len(found)] = found[: len(images) - done]
+            done += len(found)
         return result
 
     def correct(self, images: Pixels, labels: Any) -> int:
         """How many of the images get the highest logit at their label; labels: whole numbers [n]."""
         right = done = 0
         for logits in self._logits(images):
-            expected = labels[done : done + len(logits)]
-            right += int(np.count_nonzero(logits.argmax(axis=1)[: len(expected)] == expected))
-            done += len(logits)
+            best = logits.argmax(axis=0)
+            expected = labels[done : done + len(best)]
+            right += int(np.count_nonzero(best[: len(expected)] == expected))
+            done += len(best)
         return right
 
     def _logits(self, images: Pixels) -> Iterator[Array]:
-        """[rows, classes] for each micro-batch in turn, overwritten by the next."""
+        """[classes, rows] for each micro-batch in turn, overwritten by the next."""
         rows = self._network.rows
         for start in range(0, len(images), rows):
             piece = images[start : start + rows]

@@ -7,35 +7,41 @@ from worker.training.buffers import Array, zeros
 
 
 def softmax(logits: Array, scratch: Array) -> Array:
-    """[rows, classes] -> probabilities, in place; `scratch` is [rows, 1]. Rows that are not finite give NaN."""
-    np.maximum.reduce(logits, axis=1, keepdims=True, out=scratch)
+    """[classes, rows] -> probabilities, in place; `scratch` is [rows]. Rows that are not finite give NaN."""
+    np.maximum.reduce(logits, axis=0, out=scratch)
     np.subtract(logits, scratch, out=logits)
     np.exp(logits, out=logits)
-    np.add.reduce(logits, axis=1, keepdims=True, out=scratch)
+    np.add.reduce(logits, axis=0, out=scratch)
     return np.divide(logits, scratch, out=logits)
 
 
 class CrossEntropy:
-    """loss = mean over the rows of -log softmax(logits)[label]; its gradient by the logits is (p - onehot) / rows."""
+    """loss = mean over the rows of -log softmax(logits)[label]; its gradient by the logits is (p - target) / rows.
 
-    def __init__(self, rows: int, classes: int) -> None:
-        self._scratch = zeros((rows, 1))
-        self._target = zeros((rows, classes))
-        self._onehot = zeros((classes, classes))
-        np.fill_diagonal(self._onehot, 1)
-        self._row_starts = np.arange(rows, dtype=np.intp) * classes
+    The target is 1 at the label and 0 elsewhere; with `smoothing` s (Szegedy et al. 2016), that times 1 - s, plus
+    s / classes everywhere. What is told of the loss is without it.
+    """
+
+    def __init__(self, classes: int, rows: int, smoothing: float) -> None:
+        self._scratch = zeros((rows,))
+        self._target = zeros((classes, rows))
+        self._targets = zeros((classes, classes))
+        self._targets += np.float32(smoothing / classes)
+        np.fill_diagonal(self._targets, np.float32(1 - smoothing + smoothing / classes))
+        self._row_numbers = np.arange(rows, dtype=np.intp)
         self._places = np.zeros(rows, np.intp)
         self._rows = rows
 
     def gradient(self, logits: Array, labels: NDArray[np.intp], scale: float, likelihood: Array) -> Array:
-        """`scale` times the gradient by the logits, [rows, classes], in place of the logits.
+        """`scale` times the gradient by the logits, [classes, rows], in place of the logits.
 
         labels: intp[rows]. What the model gave to each right label goes to `likelihood`, [rows].
         """
         softmax(logits, self._scratch)
-        np.add(self._row_starts, labels, out=self._places)
+        np.multiply(labels, self._rows, out=self._places)
+        np.add(self._places, self._row_numbers, out=self._places)
         logits.reshape(-1).take(self._places, out=likelihood, mode="clip")
-        self._onehot.take(labels, axis=0, out=self._target, mode="clip")
+        self._targets.take(labels, axis=1, out=self._target, mode="clip")
         np.subtract(logits, self._target, out=logits)
         return np.multiply(logits, np.float32(scale / self._rows), out=logits)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from worker.training.buffers import Array
 from worker.training.layers import Layer, Standardise
 from worker.training.randomness import Purpose, stream
+from worker.training.regularisation import Dropout
 
 
 def parameter_count(layers: Sequence[Layer]) -> int:
@@ -60,11 +61,22 @@ class Network:
         for number, layer in enumerate(layers):
             layer.bind(rows, own[number], own_gradients[number], number == first)
         self._entrance = entrance
+        self._parameters = own
         self._layers = layers
         self._backward = layers[: first - 1 if first else None : -1]
 
+    def begin(self, seed: int, *indices: int) -> None:
+        """Let dropout leave out, each layer by its own stream of these indices."""
+        for number, layer in enumerate(self._layers):
+            if isinstance(layer, Dropout):
+                layer.begin(stream(seed, Purpose.LAYER, number, *indices))
+
+    def weights(self) -> list[Array]:
+        """The parameters that weight decay shrinks: views of all but biases, scales and shifts."""
+        return [array for arrays in self._parameters for array in arrays if array.ndim > 1]
+
     def forward(self, images: NDArray[np.uint8]) -> Array:
-        """[rows, *input_shape] -> logits, [rows, classes], which the next call overwrites."""
+        """uint8 [rows, height, width, channels] -> logits, [classes, rows], which the next call overwrites."""
         x = self._entrance.forward(images)
         for layer in self._layers:
             x = layer.forward(x)

@@ -15,10 +15,10 @@ data; `fit_to_data` adds what only the data can say. Same spec and same data: sa
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from shared.errors import Refused
+from worker.training import blueprint
 
 MAX_SHARDS = 256
 MAX_EPOCHS = 10_000
@@ -27,9 +27,12 @@ MAX_STEPS_PER_ROUND = 1_000_000
 MAX_SEED = 2**63 - 1
 MAX_STATE_BYTES = 16 * 1024**2
 """A state travels in the body of one frame."""
-OF_THE_DATA = ("input_shape", "classes", "mean", "deviation")
+OF_THE_DATA = ("input_shape", "classes", "mean", "deviation", "parameters")
 """Fields that `fit_to_data` adds."""
 NORMALISATIONS = ("auto", "ink", "plain")
+SCHEDULES = ("one-cycle", "constant")
+SLOTS: Mapping[str, int] = {"sgd": 1, "nesterov": 1, "adam": 2}
+"""Optimisers, and how many arrays of the size of the parameters each keeps beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +45,22 @@ class Defaults:
     """Peak learning rate of one shard; `learning_rate_for` says what it becomes with more."""
     outer_lr: float
     """How far the averaged weights go along the way that the shards went, if there is more than one shard."""
-    steps_per_round: int
-    """About 100 ms of work; `fit_to_data` takes one epoch if that is less."""
-    hidden: tuple[int, ...]
+    optimiser: str
     momentum: float
     warmup: float
     """The part of all steps during which the learning rate rises; it falls in a straight line to 0 afterwards."""
 
 
-ARCHITECTURES: Mapping[str, Defaults] = {
-    "mlp": Defaults(
-        epochs=5,
-        batch=64,
-        lr=0.07,
-        outer_lr=1.3,
-        steps_per_round=150,
-        hidden=(128,),
-        momentum=0.9,
-        warmup=0.2,
-    ),
-}
+DENSE = Defaults(epochs=5, batch=64, lr=0.07, outer_lr=1.3, optimiser="sgd", momentum=0.9, warmup=0.2)
+CONVOLUTIONAL = Defaults(
+    epochs=3, batch=64, lr=0.1, outer_lr=1.0, optimiser="nesterov", momentum=0.9, warmup=0.3
+)
+ADAM_LR = 0.002
+"""Adam's steps do not grow with the gradient: one peak rate suits most networks."""
 FEW_SHARDS = 4
 """Up to so many, the learning rate grows with the shards; with more of them batches are halved instead."""
+ROUND_PRODUCTS = 975_000_000
+"""Multiplications in one shard's round, forward; about 60 to 150 ms of work on one core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +75,39 @@ class Slice:
 def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
     """The spec with every default filled in, for a cluster that has `cores` cores at this moment.
 
-    Fields that a client may set: ``arch``, ``epochs``, ``batch``, ``lr``, ``outer_lr``, ``seed``, ``shards``,
-    ``steps_per_round``, ``hidden``, ``momentum``, ``warmup``, ``normalise``; None counts as not set. A resolved
-    spec resolves to itself. Raises Refused for an unknown field or architecture, a wrong type, or a value out of
-    range.
+    Fields that a client may set: those of the result below, and ``steps_per_round``; None counts as not set. A resolved spec
+    resolves to itself. Raises Refused for an unknown field, an architecture that cannot be read, a wrong type, or
+    a value out of range.
     """
     given = {name: value for name, value in spec.items() if value is not None}
     arch = given.get("arch", "mlp")
-    if not isinstance(arch, str) or arch not in ARCHITECTURES:
-        raise Refused(f"there is no architecture {arch!r}.", f"Choose one of: {', '.join(ARCHITECTURES)}.")
-    defaults = ARCHITECTURES[arch]
+    if not isinstance(arch, str):
+        raise Refused(f"the architecture is {arch!r}.", f"Choose one of: {', '.join(blueprint.PRESETS)}.")
+    parts = blueprint.parse(given.get("layers") or blueprint.PRESETS.get(arch, arch))
+    defaults = defaults_for(parts)
     shards = _integer(given, "shards", min(max(cores, 1), MAX_SHARDS), 1, MAX_SHARDS)
     batch = _integer(given, "batch", batch_for(defaults, shards), 1, MAX_BATCH)
+    optimiser = _choice(given, "optimiser", defaults.optimiser, tuple(SLOTS))
+    rate = ADAM_LR if optimiser == "adam" else defaults.lr
     resolved: dict[str, Any] = {
-        "arch": arch,
+        "arch": arch if arch in blueprint.PRESETS else blueprint.written(blueprint.parse(arch)),
+        "layers": blueprint.written(parts),
         "epochs": _integer(given, "epochs", defaults.epochs, 1, MAX_EPOCHS),
         "batch": batch,
-        "lr": _number(given, "lr", learning_rate_for(defaults, shards, batch), 1e-8, 100.0),
+        "lr": _number(given, "lr", learning_rate_for(rate, defaults, shards, batch), 1e-8, 100.0),
         "outer_lr": _number(given, "outer_lr", defaults.outer_lr if shards > 1 else 1.0, 0.1, 10.0),
         "seed": _integer(given, "seed", 0, 0, MAX_SEED),
         "shards": shards,
-        "hidden": _widths(given.get("hidden", defaults.hidden)),
+        "optimiser": optimiser,
         "momentum": _number(given, "momentum", defaults.momentum, 0.0, 0.999),
+        "weight_decay": _number(given, "weight_decay", 0.0, 0.0, 10.0),
+        "label_smoothing": _number(given, "label_smoothing", 0.0, 0.0, 0.9),
+        "schedule": _choice(given, "schedule", "one-cycle", SCHEDULES),
         "warmup": _number(given, "warmup", defaults.warmup, 0.0, 1.0),
-        "normalise": given.get("normalise", "auto"),
+        "averaging": _number(given, "averaging", 0.0, 0.0, 1.0),
+        "shift": _integer(given, "shift", 0, 0, 16),
+        "rotation": _number(given, "rotation", 0.0, 0.0, 45.0),
+        "normalise": _choice(given, "normalise", "auto", NORMALISATIONS),
     }
     if "steps_per_round" in given:
         resolved["steps_per_round"] = _integer(given, "steps_per_round", 1, 1, MAX_STEPS_PER_ROUND)
@@ -109,10 +115,6 @@ def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
     if unknown:
         raise Refused(
             f"the training spec has no field {unknown[0]!r}.", f"Its fields are: {', '.join(resolved)}."
-        )
-    if resolved["normalise"] not in NORMALISATIONS:
-        raise Refused(
-            f"normalise is {resolved['normalise']!r}.", f"Give one of: {', '.join(NORMALISATIONS)}."
         )
     return resolved | {name: given[name] for name in OF_THE_DATA if name in given}
 
@@ -122,7 +124,8 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
 
     `prepared` is the answer to ``prepare``; all of its fields but the digest are used. With few examples there are
     fewer shards, then smaller batches, so that each shard has a batch in each epoch, and shorter rounds unless their
-    length was given. Raises Refused for no examples, fewer than two labels, or too large a model.
+    length was given. Raises Refused for no examples, fewer than two labels, an architecture that does not fit the
+    images, or too large a model.
     """
     examples, labels = int(prepared["examples"]), prepared["labels"]
     if examples < 1:
@@ -130,32 +133,62 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
     if len(labels) < 2:
         raise Refused(f"the data set has {len(labels)} label.", "Give examples of at least two labels.")
     shards = min(spec["shards"], examples)
+    batch = min(spec["batch"], examples // shards)
+    shape = [int(size) for size in prepared["input_shape"]]
+    parts = blueprint.with_outputs(blueprint.parse(spec["layers"]), len(labels))
     fitted = {
         **spec,
+        "layers": blueprint.written(parts),
         "shards": shards,
-        "batch": min(spec["batch"], examples // shards),
-        "input_shape": [int(size) for size in prepared["input_shape"]],
+        "batch": batch,
+        "input_shape": shape,
         "classes": len(labels),
+        "parameters": [[name, list(sizes)] for name, sizes in blueprint.parameters(parts, shape)],
         **{name: prepared[name] for name in ("normalise", "mean", "deviation")},
     }
-    if state_bytes(fitted) > MAX_STATE_BYTES:
+    _check_size(fitted, parts)
+    steps = max(1, round(ROUND_PRODUCTS / (batch * blueprint.products(parts, shape))))
+    return {"steps_per_round": min(steps, steps_per_epoch(fitted, examples))} | fitted
+
+
+def _check_size(spec: Mapping[str, Any], parts: tuple[blueprint.Part, ...]) -> None:
+    if state_bytes(spec) > MAX_STATE_BYTES:
+        most = MAX_STATE_BYTES // (4 * state_arrays(spec))
         raise Refused(
-            f"the model would have {state_bytes(fitted) // 8:,} parameters, the most is {MAX_STATE_BYTES // 8:,}.",
-            "Give smaller images, or narrower hidden layers.",
+            f"the model would have {parameter_count(spec):,} parameters, the most is {most:,}.",
+            "Give smaller images, or fewer units in the first dense part.",
         )
-    steps_per_round = min(ARCHITECTURES[spec["arch"]].steps_per_round, steps_per_epoch(fitted, examples))
-    return {"steps_per_round": steps_per_round} | fitted
+    needed = blueprint.working_bytes(parts, spec["input_shape"], spec["batch"])
+    if needed > blueprint.WORKING_BYTES:
+        raise Refused(
+            f"a step would need about {needed / 1024**3:.1f} GiB, the most is {blueprint.WORKING_BYTES / 1024**3:.0f}.",
+            "Give smaller images, a smaller --batch, or fewer filters.",
+        )
+
+
+def parameter_count(spec: Mapping[str, Any]) -> int:
+    """How many float32 the parameters of a fitted spec are."""
+    return sum(math.prod(shape) for _, shape in spec["parameters"])
+
+
+def state_arrays(spec: Mapping[str, Any]) -> int:
+    """Arrays of the parameters' size in a state: themselves, the optimiser's, and their average if there is one."""
+    return 1 + SLOTS[spec["optimiser"]] + int(spec["averaging"] > 0)
 
 
 def state_bytes(spec: Mapping[str, Any]) -> int:
-    """The size of a job's state: each layer's weights and biases, and the velocity of each, as float32."""
-    widths: list[int] = [math.prod(spec["input_shape"]), *spec["hidden"], spec["classes"]]
-    return 8 * sum((inputs + 1) * units for inputs, units in pairwise(widths))
+    """The size of a job's state, float32."""
+    return 4 * parameter_count(spec) * state_arrays(spec)
 
 
-def learning_rate_for(defaults: Defaults, shards: int, batch: int) -> float:
+def defaults_for(parts: tuple[blueprint.Part, ...]) -> Defaults:
+    """Whether there is a convolution decides."""
+    return CONVOLUTIONAL if any(isinstance(part, blueprint.Conv) for part in parts) else DENSE
+
+
+def learning_rate_for(rate: float, defaults: Defaults, shards: int, batch: int) -> float:
     """Peak learning rate: the less noise is left in a step, by averaging or by a larger batch, the larger it may be."""
-    return defaults.lr * math.sqrt(min(shards, FEW_SHARDS) * batch / defaults.batch)
+    return rate * math.sqrt(min(shards, FEW_SHARDS) * batch / defaults.batch)
 
 
 def batch_for(defaults: Defaults, shards: int) -> int:
@@ -218,7 +251,7 @@ def slices(spec: Mapping[str, Any], examples: int, round_: int, shard: int) -> t
 
 def learning_rate(spec: Mapping[str, Any], examples: int, step: int) -> float:
     """The learning rate of this step: rises to ``lr`` during the warm-up, then falls in a straight line
-    towards 0.
+    towards 0 ("one-cycle") or stays ("constant").
 
     Only the four operations are used, so that every system computes the same bits.
     """
@@ -227,9 +260,17 @@ def learning_rate(spec: Mapping[str, Any], examples: int, step: int) -> float:
     part = 1.0
     if rising > 0:
         part = min(part, (step + 1) / rising)
-    if rising < total:
+    if rising < total and spec["schedule"] == "one-cycle":
         part = min(part, (total - step) / (total - rising))
     return float(spec["lr"]) * part
+
+
+def rounds_averaged(spec: Mapping[str, Any], examples: int, round_: int) -> int:
+    """How many rounds are in the average of the weights before this one; -1 if this one is not in it either."""
+    if not spec["averaging"]:
+        return -1
+    first = math.floor(round_count(spec, examples) * (1 - float(spec["averaging"])))
+    return max(round_ - first, -1)
 
 
 def _integer(given: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
@@ -246,7 +287,8 @@ def _number(given: Mapping[str, Any], name: str, default: float, least: float, m
     return float(value)
 
 
-def _widths(value: Any) -> list[int]:
-    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 8:
-        raise Refused(f"hidden is {value!r}.", "Give 1 to 8 layer widths.")
-    return [_integer({"hidden": width}, "hidden", 1, 1, 8_192) for width in value]
+def _choice(given: Mapping[str, Any], name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = given.get(name, default)
+    if value not in choices:
+        raise Refused(f"{name} is {value!r}.", f"Give one of: {', '.join(choices)}.")
+    return str(value)

@@ -17,6 +17,8 @@ class Purpose(IntEnum):
 
     WEIGHTS = 1
     PERMUTATION = 2
+    LAYER = 3
+    AUGMENTATION = 4
 
 
 def stream(seed: int, purpose: Purpose, *indices: int) -> np.random.PCG64:

@@ -1,9 +1,11 @@
 """The state of a job between two rounds, as bytes: what is averaged, checkpointed, and named by its digest.
 
-    parameters   P x float32   of each layer in order, each C-ordered
-    velocity     P x float32   the optimiser's momentum, in the same order
+    parameters   P x float32       of each layer in order, each C-ordered
+    slots        s x P x float32   what the optimiser keeps: momentum; for Adam, the means of the gradient and of its square
+    average      P x float32       of the weights of the last rounds, only where the spec asks for it
 
-Little-endian. The model itself is the parameters alone: its digest is the SHA-256 of their bytes.
+Little-endian. The model itself is one of these arrays: the average if there is one, else the parameters. Its digest is the
+SHA-256 of its bytes.
 """
 
 import hashlib
@@ -14,10 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from shared.errors import MinkaError, Refused
-from worker.training import architectures
+from worker.training import architectures, plan
 from worker.training.buffers import Array
-from worker.training.network import initial_parameters, parameter_count
-from worker.training.optimiser import Momentum
+from worker.training.network import initial_parameters
 
 FLOAT = np.dtype("<f4")
 CACHED_STATES = 3
@@ -35,23 +36,19 @@ def digest_of(data: bytes) -> str:
 
 
 def initial(spec: Mapping[str, Any]) -> bytes:
-    """The state of round 0: fresh parameters, no velocity."""
+    """The state of round 0: fresh parameters, the rest zero."""
     parameters = initial_parameters(architectures.layers(spec), spec["seed"])
-    return parameters.astype(FLOAT).tobytes() + bytes(parameters.nbytes * Momentum.slots)
-
-
-def size_bytes(spec: Mapping[str, Any]) -> int:
-    """How long the state of this spec is."""
-    return parameter_count(architectures.layers(spec)) * (1 + Momentum.slots) * FLOAT.itemsize
+    return parameters.astype(FLOAT).tobytes() + bytes(parameters.nbytes * (plan.state_arrays(spec) - 1))
 
 
 def weights(spec: Mapping[str, Any], state: bytes) -> bytes:
-    """The parameters alone. Raises Refused if these are not the bytes of a state of this spec."""
-    if len(state) != size_bytes(spec):
+    """The model's own array. Raises Refused if these are not the bytes of a state of this spec."""
+    if len(state) != plan.state_bytes(spec):
         raise Refused(
-            f"a state of {len(state)} bytes does not fit the model, which needs {size_bytes(spec)}."
+            f"a state of {len(state)} bytes does not fit the model, which needs {plan.state_bytes(spec)}."
         )
-    return state[: len(state) // (1 + Momentum.slots)]
+    size = len(state) // plan.state_arrays(spec)
+    return state[-size:] if spec["averaging"] else state[:size]
 
 
 def average(states: bytes, sizes: Sequence[int]) -> bytes:

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from shared.errors import TaskFailed
 from worker.training import architectures, plan
+from worker.training.augmentation import Augmentation
 from worker.training.buffers import Array, zeros
 from worker.training.dataset import Dataset
 from worker.training.inference import Classifier
 from worker.training.loss import CrossEntropy, mean_loss
 from worker.training.network import Network, parameter_count
-from worker.training.optimiser import Momentum
-from worker.training.randomness import permutation
+from worker.training.optimiser import optimiser
+from worker.training.randomness import Purpose, permutation, stream
 from worker.training.state import FLOAT, weights
 
-EVALUATION_ROWS = 250
+EVALUATION_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class ShardWork:
     """[steps x batch], of those examples."""
     rates: tuple[float, ...]
     """Learning rate of each step."""
+    shard: int
+    first_step: int
+    """The number of the first step in the whole job."""
+    averaged: int
+    """As `plan.rounds_averaged`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,9 @@ def lay_out(
     first = plan.first_step(spec, round_)
     steps = range(first, first + plan.steps_in_round(spec, examples, round_))
     rates = tuple(plan.learning_rate(spec, examples, step) for step in steps)
-    return ShardWork(round_, order, dataset.training.labels[order].astype(np.intp), rates)
+    labels = dataset.training.labels[order].astype(np.intp)
+    averaged = plan.rounds_averaged(spec, examples, round_)
+    return ShardWork(round_, order, labels, rates, shard, first, averaged)
 
 
 class Workbench:
@@ -87,43 +95,60 @@ class Workbench:
         layers = architectures.layers(spec)
         size, batch = parameter_count(layers), int(spec["batch"])
         self._spec = spec
-        self._parameters, self._velocity, self._gradients = zeros((size,)), zeros((size,)), zeros((size,))
+        self._arrays = [zeros((size,)) for _ in range(plan.state_arrays(spec))]
+        self._parameters, self._gradients = self._arrays[0], zeros((size,))
+        self._average = self._arrays[-1] if spec["averaging"] else None
         self._network = Network(
             architectures.entrance(spec), layers, batch, self._parameters, self._gradients
         )
-        self._loss = CrossEntropy(batch, int(spec["classes"]))
-        self._optimiser = Momentum(spec["momentum"])
+        self._loss = CrossEntropy(int(spec["classes"]), batch, spec["label_smoothing"])
+        slots = self._arrays[1 : 1 + plan.SLOTS[spec["optimiser"]]]
+        self._optimiser = optimiser(spec, self._parameters, slots, self._gradients)
         self._images = zeros((batch, *spec["input_shape"]), np.uint8)
+        self._augmentation: Augmentation | None = None
+        if spec["shift"] or spec["rotation"]:
+            self._augmentation = Augmentation(
+                batch, tuple(spec["input_shape"]), spec["shift"], spec["rotation"]
+            )
         self._classifier: Classifier | None = None
 
     def train_shard(self, dataset: Dataset, work: ShardWork, state: bytes) -> ShardResult:
         """All local steps of one shard in one round. Raises TaskFailed if the training diverges."""
         started = time.perf_counter()
-        parameters, velocity = np.frombuffer(state, FLOAT).reshape(2, -1)
-        self._parameters[:], self._velocity[:] = parameters, velocity
+        before = np.frombuffer(state, FLOAT).reshape(len(self._arrays), -1)
+        for array, given in zip(self._arrays, before, strict=True):
+            array[:] = given
         likelihoods = zeros((len(work.rates), self._network.rows))
+        self._network.begin(self._spec["seed"], work.round, work.shard)
         with np.errstate(all="ignore"):
             self._steps(dataset, work, likelihoods)
-            self._go_further(parameters)
+            self._go_further(before[0])
+            self._join_average(work.averaged)
             loss = mean_loss(likelihoods)
-            if not (np.isfinite(loss) and np.isfinite(self._parameters).all()):
+            if not (np.isfinite(loss) and all(np.isfinite(array).all() for array in self._arrays)):
                 raise TaskFailed(
                     f"the training diverged in round {work.round}: the loss is not a number.",
                     f"Give a lower learning rate: --lr below {self._spec['lr']:.3g}.",
                 )
-        result = self._parameters.astype(FLOAT, copy=False).tobytes()
-        result += self._velocity.astype(FLOAT, copy=False).tobytes()
+        result = b"".join(array.astype(FLOAT, copy=False).tobytes() for array in self._arrays)
         return ShardResult(result, loss, time.perf_counter() - started, len(work.order))
 
     def _steps(self, dataset: Dataset, work: ShardWork, likelihoods: Array) -> None:
         batch, images = self._network.rows, self._images
-        inputs = dataset.training.inputs
+        inputs, decay = dataset.training.inputs, self._spec["weight_decay"]
+        source = stream(self._spec["seed"], Purpose.AUGMENTATION, work.round, work.shard)
         for step, rate in enumerate(work.rates):
             chosen = slice(step * batch, (step + 1) * batch)
             inputs.take(work.order[chosen], axis=0, out=images, mode="clip")
+            if self._augmentation is not None:
+                self._augmentation.apply(images, source)
             logits = self._network.forward(images)
-            self._network.backward(self._loss.gradient(logits, work.labels[chosen], rate, likelihoods[step]))
-            self._optimiser.apply(self._parameters, self._velocity, self._gradients)
+            scale = self._optimiser.gradient_scale(rate)
+            self._network.backward(self._loss.gradient(logits, work.labels[chosen], scale, likelihoods[step]))
+            if decay:
+                for weight in self._network.weights():
+                    np.multiply(weight, np.float32(1 - rate * decay), out=weight)
+            self._optimiser.apply(rate, work.first_step + step)
 
     def _go_further(self, start: Array) -> None:
         """The outer learning rate of Reddi et al. 2021 (algorithm 1, with plain SGD as the server's optimiser).
@@ -134,6 +159,13 @@ class Workbench:
             np.subtract(self._parameters, start, out=self._gradients)
             np.multiply(self._gradients, np.float32(self._spec["outer_lr"]), out=self._gradients)
             np.add(start, self._gradients, out=self._parameters)
+
+    def _join_average(self, averaged: int) -> None:
+        """Into the mean of the weights after each of the last rounds (Izmailov et al. 2018); before them it follows."""
+        if self._average is not None:
+            np.subtract(self._parameters, self._average, out=self._gradients)
+            np.multiply(self._gradients, np.float32(1 / (max(averaged, 0) + 1)), out=self._gradients)
+            np.add(self._average, self._gradients, out=self._average)
 
     def accuracy(self, dataset: Dataset, state: bytes) -> float | None:
         """The part of the test examples that are classified right; None without test examples."""

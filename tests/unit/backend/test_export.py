@@ -17,7 +17,13 @@ from tests.unit.backend.fake_cluster import FakeCluster, model_row
 SPEC = {
     "arch": "mlp",
     "input_shape": [2, 3, 1],
-    "hidden": [4],
+    "layers": "dense 4, dense 2",
+    "parameters": [
+        ["dense1.weight", [6, 4]],
+        ["dense1.bias", [4]],
+        ["dense2.weight", [4, 2]],
+        ["dense2.bias", [2]],
+    ],
     "classes": 2,
     "mean": [33.5],
     "deviation": [79.0],
@@ -49,7 +55,7 @@ def test_export_writes_every_layer(minka: Callable[..., Ran], model: dict[str, A
     assert [path.name for path in tmp_path.glob("*m1*")] == ["m1.npz"]
 
 
-def test_an_architecture_of_another_layout_is_one_flat_array(model: dict[str, Any]) -> None:
+def test_a_model_whose_parts_are_not_named_is_one_flat_array(model: dict[str, Any]) -> None:
     arrays = split_weights({**model, "spec": {"arch": "cnn"}}, WEIGHTS.tobytes())
     assert list(arrays) == [FLAT]
     assert np.array_equal(arrays[FLAT], WEIGHTS)

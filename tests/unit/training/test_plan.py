@@ -51,9 +51,15 @@ def test_what_is_not_set_takes_the_default_and_what_is_set_is_kept() -> None:
         {"seed": -1},
         {"shards": plan.MAX_SHARDS + 1},
         {"steps_per_round": 0},
-        {"hidden": []},
-        {"hidden": [0]},
-        {"hidden": "128"},
+        {"layers": "dense 0"},
+        {"hidden": [128]},
+        {"optimiser": "magic"},
+        {"weight_decay": -1},
+        {"label_smoothing": 1.0},
+        {"schedule": "cosine"},
+        {"averaging": 2},
+        {"shift": 0.5},
+        {"rotation": 180},
         {"momentum": 1.0},
         {"normalise": "sharp"},
         {"normalise": ["ink"]},
@@ -83,13 +89,15 @@ def test_few_examples_get_fewer_shards_and_smaller_batches() -> None:
 def test_a_round_is_at_most_an_epoch_unless_its_length_was_given() -> None:
     spec = plan.resolve({"batch": 50, "shards": 2}, cores=2)
     assert plan.fit_to_data(spec, FACTS)["steps_per_round"] == 10
-    assert plan.fit_to_data(spec, FACTS | {"examples": 60_000})["steps_per_round"] == 150
+    many = FACTS | {"examples": 60_000, "labels": list("0123456789")}
+    assert plan.fit_to_data(plan.resolve({}, cores=2), many)["steps_per_round"] == 150
+    assert plan.fit_to_data(plan.resolve({"arch": "cnn"}, cores=2), many)["steps_per_round"] == 47
     given = plan.resolve({"batch": 50, "shards": 2, "steps_per_round": 999}, cores=2)
     assert plan.fit_to_data(given, FACTS)["steps_per_round"] == 999
 
 
 def test_a_model_that_does_not_fit_a_frame_is_refused() -> None:
-    spec = plan.resolve({"hidden": [4_096]}, cores=2)
+    spec = plan.resolve({"arch": "dense 4096, dense"}, cores=2)
     with pytest.raises(Refused, match=r"3,223,554 parameters, the most is 2,097,152"):
         plan.fit_to_data(spec, FACTS)
 
@@ -118,6 +126,21 @@ def test_shards_are_equal_and_disjoint_and_rounds_cover_the_epochs(
     for places in used.values():
         assert sorted(places) == list(range(per_epoch * spec["shards"] * spec["batch"]))
     assert examples - per_epoch * spec["shards"] * spec["batch"] < spec["shards"] * spec["batch"]
+
+
+def test_a_constant_rate_stays_after_its_warm_up() -> None:
+    spec = plan.resolve({"lr": 0.3, "schedule": "constant", "warmup": 0.5, "batch": 50, "shards": 2}, cores=1)
+    rates = [plan.learning_rate(spec, 1_000, step) for step in range(plan.step_count(spec, 1_000))]
+    assert rates[: len(rates) // 2] == sorted(rates[: len(rates) // 2])
+    assert set(rates[len(rates) // 2 :]) == {0.3}
+
+
+def test_the_last_part_of_the_rounds_is_averaged() -> None:
+    spec = plan.resolve({"averaging": 0.3, "batch": 50, "shards": 2, "steps_per_round": 5}, cores=1)
+    assert plan.round_count(spec, 1_000) == 10
+    counts = [plan.rounds_averaged(spec, 1_000, round_) for round_ in range(10)]
+    assert counts == [-1] * 7 + [0, 1, 2]
+    assert plan.rounds_averaged(plan.resolve({}, cores=1), 60_000, 3) == -1
 
 
 @given(warmup=st.floats(0, 1), epochs=st.integers(1, 30))

@@ -47,26 +47,88 @@ def test_it_learns_with_any_number_of_shards(shards: int, fitted: Fitted, datase
     assert accuracy >= 0.95
 
 
+EVERYTHING: dict[str, Any] = {
+    "arch": "conv 4 3x3 same, pool 2, conv 6 3x3, norm, pool 2, dropout 0.25, dense 12, dropout 0.5, dense",
+    "optimiser": "adam",
+    "weight_decay": 0.01,
+    "label_smoothing": 0.1,
+    "averaging": 0.4,
+    "shift": 1,
+    "rotation": 8,
+}
+SPECS: dict[str, dict[str, Any]] = {
+    "mlp": {},
+    "cnn": {"arch": "conv 8 3x3, pool 2, dense"},
+    "all": EVERYTHING,
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
 def test_same_spec_same_bits_whatever_ran_before_and_in_whatever_order(
-    fitted: Fitted, dataset: Dataset
+    name: str, fitted: Fitted, dataset: Dataset
 ) -> None:
-    spec = fitted(shards=3, steps_per_round=7)
+    spec = fitted(shards=3, steps_per_round=7, **SPECS[name])
     assert run(spec, dataset) == run(spec, dataset, mixed=True)
 
 
-def test_going_on_from_any_round_arrives_at_the_same_bits(fitted: Fitted, dataset: Dataset) -> None:
-    spec = fitted(shards=2, steps_per_round=9)
+@pytest.mark.parametrize("name", SPECS)
+def test_going_on_from_any_round_arrives_at_the_same_bits(
+    name: str, fitted: Fitted, dataset: Dataset
+) -> None:
+    spec = fitted(shards=2, steps_per_round=9, **SPECS[name])
     states = run(spec, dataset)
     for round_ in (1, len(states) - 1):
         assert run(spec, dataset, start=states[round_ - 1], first=round_) == states[round_:]
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"shards": 1}, {"steps_per_round": 8}, {"lr": 0.011}, {"momentum": 0.5}]
+    "change",
+    [
+        *({"seed": 1}, {"shards": 1}, {"steps_per_round": 8}, {"lr": 0.011}, {"momentum": 0.5}),
+        *(
+            {"optimiser": "nesterov"},
+            {"weight_decay": 0.1},
+            {"label_smoothing": 0.1},
+            {"schedule": "constant"},
+        ),
+        *(
+            {"shift": 1},
+            {"rotation": 5},
+            {"arch": "dense 128, norm, dense"},
+            {"arch": "dense 128, dropout 0.5, dense"},
+        ),
+    ],
 )
 def test_another_spec_gives_other_weights(change: dict[str, Any], fitted: Fitted, dataset: Dataset) -> None:
     asked = {"seed": 0, "shards": 2, "steps_per_round": 9, "lr": 0.01} | {"epochs": 1}
     assert run(fitted(**asked), dataset)[-1] != run(fitted(**asked | change), dataset)[-1]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"arch": "conv 8 3x3, pool 2, conv 8 3x3, pool 2, dense"},
+        {"optimiser": "adam"},
+        {"optimiser": "nesterov", "averaging": 0.3, "weight_decay": 0.001},
+        {"arch": "conv 8 3x3 same, norm, pool 2, dense", "label_smoothing": 0.1, "shift": 1, "rotation": 5},
+    ],
+)
+def test_it_learns_in_every_way(asked: dict[str, Any], fitted: Fitted, dataset: Dataset) -> None:
+    spec = fitted(shards=2, steps_per_round=10, **asked | {"epochs": 8})
+    accuracy = Workbench(spec).accuracy(dataset, run(spec, dataset)[-1])
+    assert accuracy is not None
+    assert accuracy >= 0.95
+
+
+def test_the_average_is_that_of_the_weights_after_the_last_rounds(fitted: Fitted, dataset: Dataset) -> None:
+    spec = fitted(shards=2, steps_per_round=9, averaging=0.5)
+    states = [np.frombuffer(one, "<f4").reshape(3, -1) for one in run(spec, dataset)]
+    averaged = [plan.rounds_averaged(spec, 1_000, round_) for round_ in range(len(states))]
+    first = averaged.index(0)
+    mean = np.mean([one[0] for one in states[first:]], axis=0)
+    np.testing.assert_allclose(states[-1][2], mean, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(states[first - 1][2], states[first - 1][0], rtol=1e-5, atol=1e-6)
+    assert state.weights(spec, states[-1].tobytes()) == states[-1][2].tobytes()
 
 
 def test_a_shard_tells_its_loss_and_how_much_it_did(fitted: Fitted, dataset: Dataset) -> None:
@@ -134,10 +196,10 @@ def test_states_that_do_not_fit_each_other_are_refused(data: bytes, sizes: list[
 
 
 def test_a_state_is_parameters_then_velocity(fitted: Fitted) -> None:
-    spec = fitted(hidden=[5])
+    spec = fitted(arch="dense 5, dense")
     fresh = state.initial(spec)
     parameters = 144 * 5 + 5 + 5 * 4 + 4
-    assert len(fresh) == state.size_bytes(spec) == plan.state_bytes(spec) == parameters * 2 * 4
+    assert len(fresh) == plan.state_bytes(spec) == parameters * 2 * 4
     assert state.weights(spec, fresh) == fresh[: parameters * 4]
     assert fresh[parameters * 4 :] == bytes(parameters * 4)
     with pytest.raises(Refused):

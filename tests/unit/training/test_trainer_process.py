@@ -12,6 +12,7 @@ from shared.errors import MinkaError, Refused, TaskFailed
 from shared.frames import FrameType
 from tests.unit.training.child_process import ChildProcess
 from tests.unit.training.conftest import Start
+from tests.unit.training.test_task import SPECS
 from worker.training import plan
 from worker.training.dataset import SourceFile
 
@@ -63,10 +64,11 @@ def test_a_job_from_files_to_weights(
     assert answer["lineage"]["blas_kernel"]
 
 
+@pytest.mark.parametrize("name", SPECS)
 def test_other_processes_and_instruction_sets_give_the_same_bits(
-    start_child: Start, prepared: Prepared, fitted: Fitted
+    name: str, start_child: Start, prepared: Prepared, fitted: Fitted
 ) -> None:
-    spec = fitted(shards=2, steps_per_round=9)
+    spec = fitted(shards=2, steps_per_round=9, **SPECS[name])
     features = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     beyond = [name for name in features if name in ("X86_V4", "AVX512_ICL", "AVX512_SPR")]
     narrow = {"NPY_DISABLE_CPU_FEATURES": " ".join(beyond)} if beyond else {}
