@@ -129,7 +129,7 @@ class Exchange:
             else:
                 request.fail(error)
 
-        if self._store.has(digest):
+        if self._store.use(digest):
             spread(None)
         else:
             self._uploads.finish(digest, spread)

@@ -48,7 +48,7 @@ class Uploads:
 
     def begin(self, request: Request, blob: Blob) -> None:
         """Open or resume an upload; the answer says at which offset to go on."""
-        if self._store.has(blob.digest):
+        if self._store.use(blob.digest):
             request.reply({"offset": blob.size_bytes})
             return
         receiving = self._open.get(blob.digest)

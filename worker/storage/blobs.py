@@ -4,8 +4,8 @@
     blobs/partial/abcd...             the first bytes of one that is being received
 
 Any thread may call anything here: an `Upload` has a lock of its own, and different uploads do not wait for each other.
-All of this reads, writes and hashes files, and belongs on a transfer thread, never on the node thread; `has`, `size` and
-`path` cost one look at the file system.
+All of this reads, writes and hashes files, and belongs on a transfer thread, never on the node thread; `use`, `has`, `size`
+and `path` cost one look at the file system.
 """
 
 import contextlib
@@ -47,13 +47,15 @@ class BlobStore:
         self._partial = path / "partial"
         self._max_uploads = max_uploads
         self._margin_bytes = margin_bytes
-        # The node thread takes it too, in `use`: nobody who holds it waits for the disk.
+        # The node thread takes it too, in `use`: nobody who holds it does more than one look at the file system.
         self._books = threading.Condition()
         self._uploads: dict[str, Upload] = {}
         self._going: set[str] = set()
         """Digests whose file is being removed at this moment."""
         self._leaving: set[str] = set()
         """Digests whose upload is being closed: it is not begun again before its file is."""
+        self._expiring: set[str] = set()
+        """Digests whose partial file is being removed: the blob itself, if it is here, may be used all the same."""
         self._clock = clock
         self._opened = clock()
         self._used: dict[str, float] = {}
@@ -124,7 +126,7 @@ class BlobStore:
         for digest in digests:
             with (
                 contextlib.suppress(Busy, FileNotFoundError),  # it is open, or gone already
-                self._removing(digest, used_until=before) as may,
+                self._moving(digest, self._going, used_until=before) as may,
             ):
                 if may:
                     self._disk.remove(self.path(digest))
@@ -133,18 +135,9 @@ class BlobStore:
             self._used = {digest: used for digest, used in self._used.items() if used > before}
         return gone
 
-    def remove(self, digest: str) -> bool:
-        """Remove a blob; False if it is not here. The caller knows that nobody needs it any more."""
-        path = self.path(digest)
-        with self._removing(digest) as may:
-            if not may or self._disk.size(path) is None:
-                return False
-            self._disk.remove(path)
-        return True
-
     @contextlib.contextmanager
-    def _removing(self, digest: str, used_until: float = math.inf) -> Iterator[bool]:
-        """Whether the file of `digest` may be removed now: then nobody uses or receives it until that is done.
+    def _moving(self, digest: str, marks: set[str], used_until: float = math.inf) -> Iterator[bool]:
+        """Whether a file of `digest` may be removed now: then `marks` has it, and nobody receives it, until that is done.
 
         Not if it was in use later than `used_until`, is being received, or removed already.
         """
@@ -152,17 +145,17 @@ class BlobStore:
             idle = self._used.get(digest, -math.inf) <= used_until
             may = idle and digest not in self._uploads and not self._is_moving(digest)
             if may:
-                self._going.add(digest)
+                marks.add(digest)
         try:
             yield may
         finally:
             if may:
                 with self._books:
-                    self._going.discard(digest)
+                    marks.discard(digest)
                     self._books.notify_all()
 
     def _is_moving(self, digest: str) -> bool:
-        return digest in self._going or digest in self._leaving
+        return digest in self._going or digest in self._leaving or digest in self._expiring
 
     def _settle(self, digest: str) -> None:
         """With `_books`: wait until nothing is being removed or closed under this name."""
@@ -179,16 +172,18 @@ class BlobStore:
         path = self.path(digest)
         if not 0 <= size_bytes <= MAX_BLOB_BYTES:
             raise Refused(f"A blob cannot have {size_bytes} bytes.")
+        here_bytes = min(self._disk.size(self._partial / digest) or 0, size_bytes)
+        free_bytes = self._disk.free_bytes(self._root) - self._margin_bytes
         with self._books:
             self._settle(digest)
             upload = self._uploads.get(digest)
-            over = upload is None or upload._over is not None
+            over = upload is None or upload.is_over
             # Asked second: a finished upload's file had its name before.
             if self._disk.size(path) is not None:
                 self._used[digest] = self._clock()
                 return None
             if upload is None or over:
-                upload = self._new_upload(digest, size_bytes)
+                upload = self._new_upload(digest, size_bytes, here_bytes, free_bytes)
             elif upload.size_bytes != size_bytes:
                 raise Refused(
                     f"The same content was announced with {upload.size_bytes} bytes, and with {size_bytes}."
@@ -237,7 +232,7 @@ class BlobStore:
         gone: list[str] = []
         for digest in self._disk.list(self._partial):
             path = self._partial / digest
-            with self._removing(digest) as may:
+            with self._moving(digest, self._expiring) as may:
                 if not may or self._disk.size(path) is None:
                     continue
                 if now - self._disk.modified(path) >= idle_s:
@@ -247,15 +242,13 @@ class BlobStore:
 
     # --- between a store and its uploads
 
-    def _new_upload(self, digest: str, size_bytes: int) -> Upload:
+    def _new_upload(self, digest: str, size_bytes: int, here_bytes: int, free_bytes: int) -> Upload:
         if len(self._uploads) >= self._max_uploads:
             raise Busy(f"{self._max_uploads} uploads are under way already.", "Try again in a moment.")
-        here = min(self._disk.size(self._partial / digest) or 0, size_bytes)
-        wanted = size_bytes - here + sum(upload.missing_bytes for upload in self._uploads.values())
-        free = self._disk.free_bytes(self._root) - self._margin_bytes
-        if wanted > free:
+        wanted = size_bytes - here_bytes + sum(upload.missing_bytes for upload in self._uploads.values())
+        if wanted > free_bytes:
             raise DiskFull(
-                f"{wanted} bytes are to come and {max(free, 0)} are free for them on this worker's disk.",
+                f"{wanted} bytes are to come and {max(free_bytes, 0)} are free for them on this worker's disk.",
                 "Remove files that are not needed, or make space.",
             )
         upload = self._uploads[digest] = Upload(self, digest, size_bytes)

@@ -41,6 +41,11 @@ class Upload:
         return self._offset
 
     @property
+    def is_over(self) -> bool:
+        """Nothing more is taken: it is finished, or what came of it is gone."""
+        return self._over is not None
+
+    @property
     def missing_bytes(self) -> int:
         return self.size_bytes - self._offset
 
@@ -124,16 +129,15 @@ class Upload:
         try:
             file.sync()
         except DiskFailed:
-            self._discard(
-                "the disk failed"
-            )  # a second sync could succeed, and still have lost what the first did
+            # A second sync could succeed, and still have lost what the first did.
+            self._discard("the disk failed")
             raise
         self._synced = self._offset
 
     def _discard(self, why: str) -> None:
         if self._close_file():
-            self._store._discard(self.digest)
             self._over = why
+            self._store._discard(self.digest)
 
     def _give_up(self) -> None:
         if self._close_file():

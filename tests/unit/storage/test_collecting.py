@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.errors import Refused
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import OsDisk
 
@@ -60,7 +61,7 @@ def test_a_store_that_was_opened_of_late_does_not_know_who_uses_what(tmp_path: P
 
 def test_a_blob_that_is_being_received_again_stays(store: BlobStore, clock: Clock) -> None:
     digest = store.put(b"again")
-    store.remove(digest)
+    store.path(digest).unlink()
     upload = store.begin(digest, 5)
     assert upload is not None
     clock.now += 20
@@ -79,18 +80,22 @@ class SlowDisk(OsDisk):
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         if not self.go_on.is_set():
             self.begun.set()
             assert self.go_on.wait(30)
 
     def sync_directory(self, path: Path) -> None:
-        self._wait()
+        self.wait()
         super().sync_directory(path)
 
     def remove(self, path: Path) -> None:
-        self._wait()
+        self.wait()
         super().remove(path)
+
+    def free_bytes(self, path: Path) -> int:
+        self.wait()
+        return super().free_bytes(path)
 
 
 Work = Callable[[BlobStore, str, Path], object]
@@ -110,7 +115,11 @@ def cancel(store: BlobStore, digest: str, made: Path) -> object:
     return upload.cancel()
 
 
-@pytest.mark.parametrize("work", [adopt, collect, cancel])
+def begin(store: BlobStore, digest: str, made: Path) -> object:
+    return store.begin("ab" * 32, 100)
+
+
+@pytest.mark.parametrize("work", [adopt, collect, cancel, begin])
 def test_the_node_thread_never_waits_for_the_disk_of_others(tmp_path: Path, clock: Clock, work: Work) -> None:
     disk = SlowDisk()
     store = BlobStore(disk, tmp_path, clock=clock)
@@ -145,3 +154,37 @@ def test_what_is_being_removed_is_not_here_any_more_and_comes_again_afterwards(
         assert removal.result() == [digest]
         assert again.result() == digest
     assert store.verify(digest) == "ok"
+
+
+def test_a_blob_whose_stale_beginning_expires_is_here_all_the_while(tmp_path: Path, clock: Clock) -> None:
+    disk = SlowDisk()
+    store = BlobStore(disk, tmp_path, clock=clock)
+    digest = store.put(b"whole")
+    (tmp_path / "partial" / digest).write_bytes(b"wh")
+    disk.go_on.clear()
+    with ThreadPoolExecutor(2) as threads:
+        sweep = threads.submit(store.expire, 2e10, 10.0)
+        assert disk.begun.wait(30)
+        try:
+            assert store.use(digest)
+        finally:
+            disk.go_on.set()
+        assert sweep.result() == [digest]
+
+
+def test_an_upload_is_over_before_its_file_goes(tmp_path: Path, clock: Clock) -> None:
+    disk = SlowDisk()
+    store = BlobStore(disk, tmp_path, clock=clock)
+    upload = store.begin("ab" * 32, 1)
+    assert upload is not None
+    upload.append(0, b"x")
+    disk.go_on.clear()
+    with ThreadPoolExecutor(2) as threads:
+        refused = threads.submit(upload.finish)
+        assert disk.begun.wait(30)
+        try:
+            assert upload.is_over
+        finally:
+            disk.go_on.set()
+        with pytest.raises(Refused, match="digest"):
+            refused.result()
