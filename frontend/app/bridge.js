@@ -55,12 +55,22 @@ async function send(method, path, { query = {}, json, body, signal } = {}) {
   return response;
 }
 
+// An answer that breaks off is no answer.
+async function body(reading) {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new BridgeError("bridge");
+  }
+}
+
 export async function request(method, path, options) {
-  return (await send(method, path, options)).json();
+  return body((await send(method, path, options)).json());
 }
 
 export async function requestBlob(path) {
-  return (await send("GET", path)).blob();
+  return body((await send("GET", path)).blob());
 }
 
 // Server-sent events, read with fetch because an EventSource cannot carry the token; joined again for ever.

@@ -3,6 +3,8 @@
 
 import { BridgeError, BridgeEvents, request } from "/bridge.js";
 
+const AGAIN_MS = 1000;
+
 class Store extends EventTarget {
   value = null;
   #path;
@@ -48,8 +50,9 @@ class Store extends EventTarget {
         this.#version = version;
       }
     } catch (error) {
-      // The events tell of a lost bridge, and bring the version again when it is back.
+      // The events tell of a lost bridge; what failed on its own is asked for again.
       if (!(error instanceof BridgeError)) throw error;
+      setTimeout(() => this.#refresh(), AGAIN_MS);
     } finally {
       this.#fetching = false;
     }

@@ -199,6 +199,18 @@ class TestTheWindow:
         expect(page.locator("#link-state")).to_contain_text("Connected")
         page.close()
 
+    def test_an_answer_that_breaks_off_is_asked_for_again(
+        self, browser: Browser, bridge: Bridge, cluster: FakeCluster
+    ) -> None:
+        furnish(cluster)
+        page = browser.new_page(locale="en-US")
+        broken = {"content_type": "application/json", "body": '{"files": ['}
+        page.route("**/api/files", lambda route: route.fulfill(**broken), times=1)  # type: ignore[arg-type]
+        page.goto(bridge.address)
+        expect(page.locator("#rows tr")).to_have_count(7)
+        assert page.locator(".fault").count() == 0
+        page.close()
+
     @pytest.mark.parametrize("size", [SMALL, ZOOMED], ids=["900x600", "200 percent"])
     def test_nothing_is_wider_than_a_small_window(
         self, cluster: FakeCluster, open_page: Open, size: tuple[int, int]
