@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from backend.addresses import Address
 from backend.client import Answer, ClusterClient
 from shared.errors import BytesMissing, MinkaError, NotLeader, Refused, TimedOut, Unreachable
 from shared.messages import (
@@ -106,24 +107,17 @@ def download(
     """Fetch the bytes of a file's `row` (or of anything with "digest" and "bytes") to the path `target`.
 
     They are collected beside it, under a name made of the digest, so that a download that broke off goes on; then
-    verified, and put at `target` at once. Raises `Refused` when the target cannot be written or the bytes are not those
+    verified, and put at `target` at once. Raises `Refused` when the target cannot be written or no worker's bytes are those
     of the digest (nothing is left at `target` then), and as `ClusterClient` does.
     """
     digest, size_bytes = str(row["digest"]), int(row["bytes"])
     part = target.parent / f".{digest[:32]}.minka-part"
     try:
         with open(part, "a+b") as stream:
-            hasher, done = _resumed(stream, size_bytes)
-            progress(done, size_bytes)
-            for chunk in read_blob(client, digest, size_bytes, done):
-                stream.write(chunk)
-                hasher.update(chunk)
-                done += len(chunk)
-                progress(done, size_bytes)
+            right = _receive(client, digest, size_bytes, stream, progress)
             stream.flush()
             os.fsync(stream.fileno())
-            whole = stream.tell() == size_bytes  # not so if another download wrote to the same part
-        if hasher.hexdigest() != digest or not whole:
+        if not right:
             part.unlink()
             raise _corrupt(digest)
         os.replace(part, target)
@@ -134,27 +128,62 @@ def download(
 
 def fetch(client: ClusterClient, digest: str, size_bytes: int, progress: Progress = no_progress) -> bytes:
     """A blob, verified, in memory. Raises as `download` does."""
-    data = bytearray()
-    for chunk in read_blob(client, digest, size_bytes):
-        data += chunk
-        progress(len(data), size_bytes)
-    if hashlib.sha256(data).hexdigest() != digest:
+    stream = io.BytesIO()
+    if not _receive(client, digest, size_bytes, stream, progress):
         raise _corrupt(digest)
-    return bytes(data)
+    return stream.getvalue()
 
 
-def read_blob(client: ClusterClient, digest: str, size_bytes: int, offset: int = 0) -> Iterator[bytes]:
-    """The bytes of a blob from `offset` on, in chunks, from any worker that holds them; not verified."""
-    while offset < size_bytes:
-        body = _read(client, Read(digest, offset, min(CHUNK_BYTES, size_bytes - offset))).body
-        if not body or offset + len(body) > size_bytes:
+def _receive(
+    client: ClusterClient, digest: str, size_bytes: int, stream: BinaryIO, progress: Progress
+) -> bool:
+    """Whether the bytes of that digest are in `stream` in the end; nothing is, if what came was wrong.
+
+    They come from whoever can; if a copy turns out to be damaged, from each worker by itself.
+    """
+    sources: list[Address | None] = [None]
+    while sources:
+        source = sources.pop()
+        try:
+            if _receive_from(client, source, digest, size_bytes, stream, progress):
+                return True
+        except (Refused, NotLeader, Unreachable, TimedOut):
+            if source is None:
+                raise
+        if source is None:
+            sources = list(reversed(client.addresses))
+    return False
+
+
+def _receive_from(
+    client: ClusterClient,
+    source: Address | None,
+    digest: str,
+    size_bytes: int,
+    stream: BinaryIO,
+    progress: Progress,
+) -> bool:
+    hasher, done = _resumed(stream, size_bytes)
+    progress(done, size_bytes)
+    while done < size_bytes:
+        chunk = _read(client, source, Read(digest, done, min(CHUNK_BYTES, size_bytes - done))).body
+        if not chunk or done + len(chunk) > size_bytes:
             raise Refused(f"The blob {digest[:12]}… is not {size_bytes} bytes long in the cluster.")
-        offset += len(body)
-        yield body
+        stream.write(chunk)
+        hasher.update(chunk)
+        done += len(chunk)
+        progress(done, size_bytes)
+    # The stream is longer if another download wrote to the same part.
+    right: bool = hasher.hexdigest() == digest and stream.tell() == size_bytes
+    if not right:
+        stream.truncate(0)
+    return right
 
 
-def _read(client: ClusterClient, request: Read) -> Answer:
-    """From the leader; when it cannot, from whoever can."""
+def _read(client: ClusterClient, source: Address | None, request: Read) -> Answer:
+    """From `source`; without one from the leader, and when it cannot, from whoever can."""
+    if source is not None:
+        return client.call_worker(source, request)
     try:
         return client.call(request)
     except Refused as refusal:

@@ -96,7 +96,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="C",
         help="processes that train (default: all cores)",
     )
-    for name, kind in (("--compact-entries", int), ("--compact-bytes", int), ("--blob-idle", float)):
+    for name, kind in (
+        ("--compact-entries", int),
+        ("--compact-bytes", int),
+        ("--blob-idle", float),
+        ("--scrub-pause", float),
+    ):
         parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
     return parser
 
@@ -140,6 +145,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         "compact_entries": parsed.compact_entries,
         "compact_bytes": parsed.compact_bytes,
         "blob_idle_s": parsed.blob_idle,
+        "scrub_pause_s": parsed.scrub_pause,
     }
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 

@@ -42,6 +42,8 @@ class Exchange:
         self._voters = voters
         self._pulls = Pulls(loop, store, transfers, links)
         self._uploads = Uploads(loop, store, transfers)
+        self.was_read: Callable[[str], None] = lambda digest: None
+        """Told when somebody was given the last bytes of a blob."""
 
     # --- what this worker needs
 
@@ -98,7 +100,10 @@ class Exchange:
 
         def finished(result: tuple[int, bytes], error: BaseException | None) -> None:
             if error is None:
-                request.reply({"size_bytes": result[0]}, result[1])
+                size_bytes, data = result
+                request.reply({"size_bytes": size_bytes}, data)
+                if offset + len(data) >= size_bytes:
+                    self.was_read(digest)
             else:
                 request.fail(as_refusal(error))
 

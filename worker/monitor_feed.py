@@ -11,6 +11,7 @@ of each entry in one row, which says all that there is to say of the naming of a
 
 import contextlib
 import json
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -30,6 +31,7 @@ STATUS_S = 1.0
 """A status is sent when it has changed, and so often in any case: its age tells whether the node lives."""
 PIECE_ROWS = 500
 SETS = ("files", "models")
+NOTICES_KEPT = 200
 PENDING_LIMIT = 10_000
 """Rows that a monitor may be behind: then it begins anew, and is told no more of the entries that waited."""
 
@@ -62,6 +64,8 @@ class MonitorFeed:
         """Those of the whole that are still to be told."""
         self._files_after: int | None = None
         """The whole has been told up to this file; None when it has been told."""
+        self._notices: deque[dict[str, Any]] = deque(maxlen=NOTICES_KEPT)
+        self._noticed = 0
         child.joined = self._joined
         self._turn()
 
@@ -83,6 +87,14 @@ class MonitorFeed:
             if len(self._changes) > PENDING_LIMIT:
                 self._joined()
 
+    def noticed(self, kind: str, text: str) -> None:
+        """Something has happened to this worker alone, such as damage of its disk."""
+        self._noticed += 1
+        notice = {"notice": self._noticed, "time": time.time(), "kind": kind, "text": text}
+        self._notices.append(notice)
+        if self._child.connection is not None:
+            self._send("notices", {"notices": [notice]})
+
     def replaced(self) -> None:
         """All rows may be others now."""
         if self._child.connection is not None:
@@ -94,6 +106,8 @@ class MonitorFeed:
         self._changes.clear()
         self._told = {}
         self._send("reset", {})
+        if self._notices:
+            self._send("notices", {"notices": list(self._notices)})
         self._models, self._files_after = iter(tuple(self._registry.models)), 0
         with contextlib.suppress(MinkaError):  # damaged records are not shown; who asks for them is told
             self._send_rows("records", "records", self._tail(2 * PIECE_ROWS))

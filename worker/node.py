@@ -37,7 +37,9 @@ from worker.registry import commands
 from worker.registry.commands import Blob
 from worker.registry.registry import Outcome
 from worker.registry.rows import Change
+from worker.repairs import Repairs
 from worker.roster import Roster
+from worker.scrubbing import Scrubber
 from worker.serving.service import PredictionService
 from worker.settings import Settings, read_address, write_address
 from worker.snapshots import SNAPSHOTS, Loaded, Snapshots, open_log
@@ -81,7 +83,7 @@ class Node:
         disk.make_directory(settings.data)
         self._lock = disk.lock(settings.data / "lock")
         self.cluster = cluster_id(settings)
-        self._disk = disk
+        self.disk = disk
         self._identity, self.entry_log, found = self._open_log()
         self.formation = load_formation(disk, settings.data)
         self._reserve = Reserve(disk, settings.data)
@@ -114,6 +116,9 @@ class Node:
         self.watchers = ModelWatchers(self.loop, self._coordinator.jobs)
         self.service = PredictionService(self.loop, self._children, environment, self.workshop.blob_path)
         self.auditor = Auditor(self)
+        self.repairs = Repairs(self)
+        self.scrubber = Scrubber(self)
+        self.exchange.was_read = self.scrubber.blob_was_read
         self._feed = self._start_monitor()
         for peer, address in settings.peers.items():
             self.links.add(peer, address)
@@ -136,9 +141,9 @@ class Node:
         If either is damaged, both are laid aside: this worker begins again, as one that was wiped.
         """
         settings = self.settings
-        identity = open_identity(self._disk, settings.data, settings.id, self.cluster)
+        identity = open_identity(self.disk, settings.data, settings.id, self.cluster)
         try:
-            log, found = open_log(self._disk, settings.data, identity, self.log)
+            log, found = open_log(self.disk, settings.data, identity, self.log)
         except LogCorrupt as damage:
             if len(settings.peers) == 1:
                 raise
@@ -146,9 +151,9 @@ class Node:
             self.log(
                 f"ALARM: {damage} It was laid aside in {aside}; this worker asks its peers for a new copy."
             )
-            identity = open_identity(self._disk, settings.data, settings.id, self.cluster)
-            log, found = open_log(self._disk, settings.data, identity, self.log)
-        return establish(self._disk, settings.data, identity), log, found
+            identity = open_identity(self.disk, settings.data, settings.id, self.cluster)
+            log, found = open_log(self.disk, settings.data, identity, self.log)
+        return establish(self.disk, settings.data, identity), log, found
 
     def _make_driver(self) -> Driver:
         first = Membership(frozenset(self.settings.peers))
@@ -204,7 +209,7 @@ class Node:
         place = find_place(self.settings.id, self._identity.incarnation, self.settings.peers, rows)
         if place is None:
             return False
-        keep_formation(self._disk, self.settings.data, place)
+        keep_formation(self.disk, self.settings.data, place)
         self.formation = place
         self.driver = self._make_driver()
         self.log(f"takes part, with {', '.join(sorted(place.membership.members))}")
@@ -231,6 +236,11 @@ class Node:
         shown = "".join(character if character.isprintable() else "?" for character in line)
         with contextlib.suppress(OSError):  # whoever read the terminal has gone
             print(f"{time.strftime('%H:%M:%S')} {self.settings.id}: {shown}", file=sys.stderr, flush=True)
+
+    def notice(self, kind: str, text: str) -> None:
+        """Something about this worker that its monitor shows: kind "damage", "repair" or "space"."""
+        self.log(f"{kind}: {text}")
+        self._feed.noticed(kind, text)
 
     def hear(self, message: Message) -> None:
         """A peer's consensus message; raises `Violation`."""

@@ -8,6 +8,7 @@ and everyone else go on.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared import fields, messages
@@ -18,6 +19,7 @@ from worker.pages import page_of
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import FileRow
+from worker.storage.disk import Corrupt
 from worker.training import plan
 from worker.transfers import as_refusal
 from worker.verification import Verification
@@ -210,14 +212,11 @@ class Requests:
             self._node.exchange.read(request, asked.digest, asked.offset, asked.length)
             return
 
-        def read(data: bytes | None, error: BaseException | None) -> None:
-            if data is None:
-                request.fail(as_refusal(error or AssertionError("neither bytes nor an error")))
-                return
+        def answered(data: bytes) -> None:
             part = data[asked.offset : asked.offset + min(asked.length, CHUNK_BYTES)]
             request.reply({"size_bytes": len(data)}, part)
 
-        self._node.transfers.run(self._node.small_file(asked.digest, index), read)
+        _read_small(self._node, request, asked.digest, index, answered)
 
     def _verify(self, request: Request, asked: messages.Verify) -> None:
         self._after_read(request, lambda: Verification(self._node, asked.after, request).start())
@@ -311,6 +310,14 @@ class PeerRequests:
                     self._node.auditor.answer(request, page.index, page.ids[: messages.PAGE_ROWS])
                 case "shard":
                     self._shard(request)
+                case "small":
+                    digest = fields.decode(_Small, request.fields).digest
+                    index = self._node.registry.small_file(digest)
+                    if index is None:
+                        raise Refused("There is no small file of this digest.")
+                    _read_small(self._node, request, digest, index, partial(request.reply, {}))
+                case "entry":
+                    self._entry(request, fields.decode(_Entry, request.fields))
                 case "needs":
                     self._node.needs.answer(request)
                 case "records":
@@ -320,6 +327,19 @@ class PeerRequests:
                     raise Refused(f"There is no operation {request.op!r} between workers.")
         except MinkaError as error:
             request.fail(error)
+
+    def _entry(self, request: Request, asked: "_Entry") -> None:
+        log = self._node.entry_log
+        if not log.first_index() <= asked.index <= self._node.registry.applied_index:
+            raise Refused("This entry is not here.")
+        try:
+            entry = log.entries(asked.index, asked.index + 1, 0)[0]
+        except Corrupt as damage:
+            self._node.repairs.entry(asked.index)
+            raise Refused("This entry is damaged here, too.") from damage
+        if entry.term != asked.term:
+            raise Refused("This entry is of another term.")
+        request.reply({"kind": entry.kind.value}, entry.data)
 
     def _shard(self, request: Request) -> None:
         term = request.fields.get("term")
@@ -342,6 +362,17 @@ class _Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class _Small:
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    index: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Records:
     after: int
 
@@ -350,6 +381,24 @@ class _Records:
 class _Audit:
     index: int
     ids: tuple[str, ...]
+
+
+def _read_small(
+    node: "Node", request: Request, digest: str, index: int, then: Callable[[bytes], None]
+) -> None:
+    """Go on with the bytes of a small file, which entry `index` named; it is looked at again afterwards."""
+
+    def came(data: bytes, error: BaseException | None) -> None:
+        if error is None:
+            then(data)
+        else:
+            request.fail(as_refusal(error))
+
+    node.scrubber.small_was_read(digest, index)
+    try:
+        node.transfers.run(node.small_file(digest, index), came)
+    except Corrupt as damage:
+        raise Refused(f"The copy of this worker is damaged: {damage}", "Ask another worker.") from damage
 
 
 def _blob(digest: str, size_bytes: int) -> Blob:

@@ -12,7 +12,10 @@ from shared.errors import MinkaError, ProtocolViolation
 from shared.messages import INLINE_BYTES, PAGE_ROWS
 from worker.connections import Request
 from worker.pages import page_of
+from worker.registry import commands
 from worker.registry.registry import Registry, file_number
+from worker.storage.disk import Corrupt
+from worker.storage.mending import EntryPlace, read_entry
 
 if TYPE_CHECKING:
     from worker.node import Node
@@ -44,9 +47,14 @@ class Auditor:
 
     def audit(self, ids: Sequence[str], heard: Heard) -> None:
         """Hash the bytes of each of `ids`."""
-        checks = [self._check(id) for id in ids]
+        places: list[EntryPlace] = []
+        checks = [self._check(id, places) for id in ids]
 
         def finished(findings: list[Finding], error: BaseException | None) -> None:
+            self._node.entry_log.unpin(places)
+            for id, (digest, state) in zip(ids, findings or (), strict=False):
+                if digest and state != "ok":
+                    self._node.repairs.file(*digest_and_size(self._node.registry, id), file_number(id) or 0)
             if isinstance(error, MinkaError):
                 heard(error)
             elif error is not None:
@@ -56,22 +64,30 @@ class Auditor:
 
         self._node.transfers.run(lambda: [[digest, look()] for digest, look in checks], finished)
 
-    def _check(self, id: str) -> tuple[str, Callable[[], str]]:
+    def _check(self, id: str, places: list[EntryPlace]) -> tuple[str, Callable[[], str]]:
+        """What reads these bytes, from the disk even if they are in memory; what it needs of the log is put to `places`."""
         digest, size_bytes = digest_and_size(self._node.registry, id)
         if not digest:
             return "", lambda: "missing"
         if size_bytes > INLINE_BYTES:
             return digest, lambda: str(self._node.store.verify(digest))
+        if int(id) >= self._node.entry_log.first_index():
+            (place,) = self._node.entry_log.pin(int(id), 0)
+            places.append(place)
+            disk = self._node.disk
+            return digest, lambda: _state_of(lambda: commands.body_of(read_entry(disk, place).data), digest)
         try:
             read = self._node.small_file(digest, int(id))
         except MinkaError:
-            return digest, lambda: "corrupt"
+            return digest, lambda: "missing"
         return digest, lambda: _state_of(read, digest)
 
 
 def _state_of(read: Callable[[], bytes], digest: str) -> str:
     try:
         return "ok" if hashlib.sha256(read()).hexdigest() == digest else "corrupt"
+    except Corrupt:
+        return "corrupt"
     except MinkaError:
         return "missing"
 

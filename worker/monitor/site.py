@@ -46,6 +46,9 @@ class Site:
             "/api/log": lambda request: self._json(
                 request, view.log_page, after=None, limit=PAGE_ROWS, tail=PAGE_ROWS
             ),
+            "/api/notices": lambda request: self._json(
+                request, view.notices_page, after=None, limit=PAGE_ROWS, tail=PAGE_ROWS
+            ),
             "/api/events": lambda _request: self.events,
         }
 

@@ -14,6 +14,7 @@ from shared.errors import ProtocolViolation
 
 RECORDS_KEPT = 10_000
 LOG_KEPT = 10_000
+NOTICES_KEPT = 1_000
 ROWS_KEPT = 200_000
 DIGESTS_KEPT = 256
 DELTA_ROWS = 500
@@ -155,6 +156,7 @@ class View:
         self.models = Table()
         self.records = Tail("record", RECORDS_KEPT)
         self.log = Tail("index", LOG_KEPT)
+        self.notices = Tail("notice", NOTICES_KEPT)
         self._digests: dict[str, Digests] = {}
         self._status_is_fresh = False
 
@@ -177,6 +179,8 @@ class View:
                         tables[change["set"]].change(str(change["id"]), told)
                 case "records":
                     self.records.extend(notice["records"])
+                case "notices":
+                    self.notices.extend(notice["notices"])
                 case "applied":
                     self._take_applied(notice["rows"])
                 case other:
@@ -252,6 +256,11 @@ class View:
         rows = self.log.after(after, limit) if tail is None else self.log.newest(tail)
         return {"entries": rows, "first": self.log.first, **self._place(self.log.last)}
 
+    def notices_page(self, after: int = 0, limit: int = PAGE_ROWS, tail: int | None = None) -> Row:
+        """What has happened to this worker alone: notices above number `after`, or the last `tail`."""
+        rows = self.notices.after(after, limit) if tail is None else self.notices.newest(tail)
+        return {"notices": rows, "first": self.notices.first, **self._place(self.notices.last)}
+
     def _place(self, total: int) -> Row:
         return {"total": total, "index": self.index, "version": self.version}
 
@@ -270,4 +279,6 @@ class View:
             deltas.append(("records", {"records": records, **self._place(self.records.last)}))
         if entries := self.log.take_fresh():
             deltas.append(("log", {"entries": entries, **self._place(self.log.last)}))
+        if notices := self.notices.take_fresh():
+            deltas.append(("notices", {"notices": notices, **self._place(self.notices.last)}))
         return deltas

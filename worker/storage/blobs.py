@@ -2,6 +2,7 @@
 
     blobs/ab/abcd...(64 hex digits)   a whole blob: whatever has this name was verified and durable before it got it
     blobs/partial/abcd...             the first bytes of one that is being received
+    blobs/damaged/abcd...             what a blob had become on this disk, until it has come again from a peer
 
 Any thread may call anything here: an `Upload` has a lock of its own, and different uploads do not wait for each other.
 All of this reads, writes and hashes files, and belongs on a transfer thread, never on the node thread; `use`, `has`, `size`
@@ -14,7 +15,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,9 @@ READ_BYTES = 16 * 1_048_576
 MAX_BLOB_BYTES = 1 << 40
 MARGIN_BYTES = 64 * 1_048_576
 """Kept free of blobs, for the log and all else."""
+
+State = Literal["ok", "missing", "corrupt"]
+"""Of a copy, as it was found when it was read again."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -45,6 +49,7 @@ class BlobStore:
         self._disk = disk
         self._root = path
         self._partial = path / "partial"
+        self._damaged = path / "damaged"
         self._max_uploads = max_uploads
         self._margin_bytes = margin_bytes
         # The node thread takes it too, in `use`: nobody who holds it does more than one look at the file system.
@@ -56,11 +61,14 @@ class BlobStore:
         """Digests whose upload is being closed: it is not begun again before its file is."""
         self._expiring: set[str] = set()
         """Digests whose partial file is being removed: the blob itself, if it is here, may be used all the same."""
+        self._mending: set[str] = set()
+        """Digests whose damaged bytes are being written anew: their file stays meanwhile."""
         self._clock = clock
         self._opened = clock()
         self._used: dict[str, float] = {}
         """When each blob that came, or was asked for, was last in use."""
         disk.make_directory(self._partial)
+        disk.make_directory(self._damaged)
 
     # --- what is there
 
@@ -88,16 +96,59 @@ class BlobStore:
         finally:
             file.close()
 
-    def verify(self, digest: str) -> Literal["ok", "missing", "corrupt"]:
+    def verify(self, digest: str) -> State:
         """Hash the blob again."""
+        check = self.check(digest)
+        while True:
+            try:
+                next(check)
+            except StopIteration as end:
+                state: State = end.value
+                return state
+
+    def check(self, digest: str) -> Generator[int, None, State]:
+        """As `verify`, a piece at a time: yields how many bytes it has hashed."""
         try:
             file = self._open(digest)
         except Refused:
             return "missing"
+        hasher = hashlib.sha256()
         try:
-            return "ok" if _digest(file) == digest else "corrupt"
+            for piece in pieces(file, piece_bytes=PIECE_BYTES):
+                hasher.update(piece)
+                yield len(piece)
         finally:
             file.close()
+        return "ok" if hasher.hexdigest() == digest else "corrupt"
+
+    def lay_aside(self, digest: str) -> None:
+        """The blob is damaged: it is not here any more, and may come again. What it had become is kept until `mended`."""
+        with self._moving(digest, self._going) as may, contextlib.suppress(FileNotFoundError):
+            if may:
+                self._disk.replace(self.path(digest), self._damaged / digest)
+
+    def write_into(self, digest: str, offset: int, data: bytes) -> None:
+        """Put back bytes of a blob that were damaged, or all of them piece by piece; durable on return.
+
+        The caller knows that they are the blob's: nothing is verified.
+        """
+        with self._moving(digest, self._mending) as may:
+            if not may:
+                raise Busy("This blob is being removed, or received.", "Try again in a moment.")
+            path = self.path(digest)
+            self._disk.make_directory(path.parent)
+            file = self._disk.open(path, write=True)
+            try:
+                file.write_at(offset, data)
+                file.sync()
+            finally:
+                file.close()
+            self._disk.sync_directory(path.parent)
+
+    def mended(self, digest: str) -> None:
+        """The blob has come again: what it had become may go."""
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.remove(self._damaged / digest)
 
     def digests(self) -> Iterator[str]:
         """Every blob that is here, in order; blobs that come or go meanwhile may or may not be among them."""
@@ -155,7 +206,7 @@ class BlobStore:
                     self._books.notify_all()
 
     def _is_moving(self, digest: str) -> bool:
-        return digest in self._going or digest in self._leaving or digest in self._expiring
+        return any(digest in marks for marks in (self._going, self._leaving, self._expiring, self._mending))
 
     def _settle(self, digest: str) -> None:
         """With `_books`: wait until nothing is being removed or closed under this name."""

@@ -11,6 +11,7 @@ bytes are not changed once they are installed, and new ones are only added.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from shared.errors import Refused
 from worker.raft.entries import Entry, HardState, SnapshotMeta
 from worker.storage.disk import Disk
 from worker.storage.identity import Identity
+from worker.storage.mending import EntryPlace
 from worker.storage.reading import read, readable
 from worker.storage.recent import RecentEntries
-from worker.storage.recovery import Recovered, Segment, compact, recover
+from worker.storage.recovery import Recovered, Segment, compact, recover, segment_path
 from worker.storage.segment import (
     MAX_BATCH_BYTES,
     RECORD_BYTES,
@@ -49,6 +51,8 @@ class EntryLog:
         self._segments = {segment.header.number: segment for segment in found.segments}
         self._files = {number: segment.file for number, segment in self._segments.items()}
         self._tail = Tail(disk, path, owner, found, self._add_segment)
+        self._pins: Counter[int] = Counter()
+        """Segments that somebody reads on another thread, and for how many entries."""
         self.torn_bytes = found.torn_bytes
         """How much of an unfinished write `open` cut off."""
         self.repaired = tuple(found.repaired)
@@ -111,6 +115,36 @@ class EntryLog:
             low += count
             max_bytes -= data_bytes
         return taken
+
+    def pin(self, low: int, limit_bytes: int) -> list[EntryPlace]:
+        """Where the entries from `low` on stand on the disk, as far as they keep within `limit_bytes`; at least one.
+
+        For whoever reads them there again, on another thread; their segments stay until `unpin`. IndexError outside of the
+        log.
+        """
+        if not self.first_index() <= low <= self.last_index():
+            raise IndexError(f"entry {low} of {self.first_index()} to {self.last_index()}")
+        found: list[EntryPlace] = []
+        for index in range(low, self.last_index() + 1):
+            size_bytes = self._positions.size_bytes(index)
+            limit_bytes -= size_bytes
+            if found and limit_bytes < 0:
+                break
+            segment, offset = self._positions.segment(index), self._positions.offset(index)
+            path, term = segment_path(self._path, segment), self._positions.term(index)
+            found.append(EntryPlace(segment, path, offset, size_bytes, term, index))
+        self._pins.update(place.segment for place in found)
+        return found
+
+    def unpin(self, places: Sequence[EntryPlace]) -> None:
+        """Nobody reads them any more."""
+        self._pins.subtract(place.segment for place in places)
+        self._pins = +self._pins
+        self._retire()
+
+    def remembered(self, index: int) -> Entry | None:
+        """Entry `index`, if it is still in memory."""
+        return self._recent.at(index)
 
     # --- writing
 
@@ -191,7 +225,7 @@ class EntryLog:
         """Give up the oldest segments, as long as the next one begins at or below the first entry."""
         numbers = sorted(self._segments)
         for number, following in itertools.pairwise(numbers):
-            if self._segments[following].header.first_index > self.first_index():
+            if number in self._pins or self._segments[following].header.first_index > self.first_index():
                 break
             del self._files[number]
             self._tail.retired.append(self._segments.pop(number))

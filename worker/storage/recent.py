@@ -49,6 +49,9 @@ class RecentEntries:
         self._entries.clear()
         self.first, self.last, self.size_bytes = 1, 0, 0
 
+    def at(self, index: int) -> Entry | None:
+        return self._entries.get(index)
+
     def between(self, low: int, high: int, max_bytes: int) -> list[Entry]:
         """Entries low to high - 1, all of which are here: at least one, then while their data keeps within `max_bytes`."""
         taken = [self._entries[low]]

@@ -258,6 +258,27 @@ def test_a_download_with_a_flipped_bit_never_appears(
         fetch(client, row["digest"], row["bytes"])
 
 
+@pytest.mark.parametrize("size_bytes", [100_000, 2 * CHUNK_BYTES + 7])
+def test_when_one_copy_is_damaged_the_bytes_come_from_another(
+    cluster: FakeCluster, connect: Connect, tmp_path: Path, size_bytes: int
+) -> None:
+    client = connect(0)
+    client.status()
+    row = put(client, size_bytes)
+    cluster.blobs[row["digest"]][77] ^= 1
+
+    def whole_on_w3(asked: Asked) -> Reply | None:
+        if asked.worker.id != "w3":
+            return None
+        end = asked.request.offset + asked.request.length
+        return {"size_bytes": size_bytes}, content(size_bytes)[asked.request.offset : end]
+
+    cluster.on("read", whole_on_w3, times=50)
+    assert download(client, row, tmp_path / "copy").path.read_bytes() == content(size_bytes)
+    assert fetch(client, row["digest"], row["bytes"]) == content(size_bytes)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
 def test_another_worker_is_asked_when_the_leader_has_not_the_bytes(
     cluster: FakeCluster, connect: Connect, tmp_path: Path
 ) -> None:

@@ -187,3 +187,13 @@ def test_metrics_are_prometheus_text() -> None:
     assert text.endswith("\n")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert all(float(line.rsplit(" ", 1)[1]) >= 0 for line in lines)
+
+
+def test_notices_are_events_and_a_page() -> None:
+    view = View()
+    rows = [{"notice": number, "time": 1.0, "kind": "damage", "text": "a blob"} for number in (1, 2)]
+    view.take({"about": "notices", "notices": rows})
+    assert [name for name, _ in view.take_deltas()] == ["notices"]
+    view.take({"about": "notices", "notices": rows})  # told again to a monitor that has them
+    assert view.notices_page()["notices"] == rows
+    assert view.notices_page(after=1)["notices"] == rows[1:]

@@ -178,3 +178,13 @@ def test_damaged_records_keep_nobody_from_the_rest(bench: Bench) -> None:
     monitor = bench.join()
     bench.loop.advance(2 * TURN_S)
     assert set(monitor.files) == {1}
+
+
+def test_what_happened_to_the_worker_is_told_at_once_and_again_to_the_next_monitor(bench: Bench) -> None:
+    bench.feed.noticed("damage", "before any monitor")
+    first = bench.join()
+    bench.feed.noticed("repair", "while it watched")
+    second = bench.join()
+    for monitor in (first, second):
+        told = [row for notice in monitor.told("notices") for row in notice["notices"]]
+        assert [(row["notice"], row["kind"]) for row in told] == [(1, "damage"), (2, "repair")]

@@ -1,0 +1,48 @@
+"""Entries of the log that are read again from the disk, and written anew where it no longer holds what was written.
+
+Only for entries that are applied: what stands in their place never changes, so that the same bytes may be written over it
+while others read. Any thread, while the log pins them.
+"""
+
+from pathlib import Path
+
+from shared.value import value
+from worker.raft.entries import Entry, EntryKind
+from worker.storage.disk import Disk
+from worker.storage.segment import LogCorrupt, RecordKind, checked_payload, encode_entry
+
+
+@value
+class EntryPlace:
+    """Where the record of an entry stands: in the segment of this number, the file `path`."""
+
+    segment: int
+    path: Path
+    offset: int
+    size_bytes: int
+    term: int
+    index: int
+
+
+def read_entry(disk: Disk, place: EntryPlace) -> Entry:
+    """The entry, from the disk. Raises `LogCorrupt`."""
+    file = disk.open(place.path)
+    try:
+        record = file.read_at(place.offset, place.size_bytes)
+    finally:
+        file.close()
+    kind, data = checked_payload(place.path, place.offset, record, place.term, place.index)
+    return Entry(place.term, place.index, EntryKind(kind - RecordKind.ENTRY), data)
+
+
+def mend_entry(disk: Disk, place: EntryPlace, entry: Entry) -> None:
+    """Write `entry` into its place, durably. Raises `LogCorrupt` if it is not the one that stood there."""
+    record = b"".join(encode_entry(entry))
+    if (entry.term, entry.index, len(record)) != (place.term, place.index, place.size_bytes):
+        raise LogCorrupt(place.path, place.offset, f"another entry was sent in the place of {place.index}")
+    file = disk.open(place.path, write=True)
+    try:
+        file.write_at(place.offset, record)
+        file.sync()
+    finally:
+        file.close()
