@@ -84,6 +84,10 @@ class ClusterClient:
         """
         return self._carry(self._errand(request, answer_s), request, body, changes=False)
 
+    def call_any(self, request: Operation, body: bytes = b"", *, answer_s: float | None = None) -> Answer:
+        """As `call`, of a request that every worker answers: the workers are asked in turn, a dead one is passed over."""
+        return self._carry(self._errand(request, answer_s, anyone=True), request, body, changes=False)
+
     def command(
         self,
         make: Callable[[Ticket], Operation],
@@ -149,10 +153,17 @@ class ClusterClient:
         self._closing.set()
         self._pool.close()
 
-    def _errand(self, request: Operation, answer_s: float | None, earlier: Errand | None = None) -> Errand:
+    def _errand(
+        self,
+        request: Operation,
+        answer_s: float | None,
+        earlier: Errand | None = None,
+        *,
+        anyone: bool = False,
+    ) -> Errand:
         answer_s = self.timeout_s if answer_s is None else answer_s
         patience = Patience(self.timeout_s, answer_s + getattr(request, "wait_s", 0.0))
-        errand = Errand(self._pool, self._directory, patience, self._closing)
+        errand = Errand(self._pool, self._directory, patience, self._closing, anyone=anyone)
         errand.may_have_run = earlier is not None and earlier.may_have_run
         return errand
 
@@ -160,7 +171,7 @@ class ClusterClient:
         answer = errand.run(request, body, changes=changes)
         if isinstance(request, Status):
             self._learn(answer)
-        elif answer.address != self._learned_from:
+        elif answer.address != self._learned_from and not (errand.anyone and self._learned_from):
             self._ask_for_addresses(answer.address)
         return answer
 

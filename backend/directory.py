@@ -1,6 +1,8 @@
 """What a client knows about where the workers are, and which of them leads."""
 
+import random
 import threading
+import time
 from collections.abc import Iterable, Sequence, Set
 
 from backend.addresses import Address, parse_address
@@ -8,6 +10,8 @@ from shared.errors import Refused
 
 LEARNED_LIMIT = 64
 """Addresses remembered beside those that a person gave."""
+AVOID_S = 5.0
+"""A worker that was of no use is asked last for so long, by requests that any may answer."""
 
 
 class WorkerDirectory:
@@ -21,6 +25,8 @@ class WorkerDirectory:
         self._given = tuple(dict.fromkeys(given))
         self._learned: tuple[Address, ...] = ()
         self._leader: Address | None = None
+        self._turn = random.randrange(LEARNED_LIMIT)
+        self._useless_until: dict[Address, float] = {}
 
     @property
     def leader(self) -> Address | None:
@@ -45,6 +51,22 @@ class WorkerDirectory:
         if leader is not None and leader not in tried:
             return leader
         return next((address for address in self.addresses if address not in tried), None)
+
+    def any_to_try(self, tried: Set[Address]) -> Address | None:
+        """Who may answer, among those not yet tried: all in turn, those that were of no use just now at the end."""
+        left = [address for address in self.addresses if address not in tried]
+        if not left:
+            return None
+        now = time.monotonic()
+        with self._lock:
+            self._turn += 1
+            useful = [address for address in left if self._useless_until.get(address, 0.0) <= now]
+            return (useful or left)[self._turn % len(useful or left)]
+
+    def was_useless(self, address: Address) -> None:
+        """`address` cannot be reached, or is cut off from the others."""
+        with self._lock:
+            self._useless_until[address] = time.monotonic() + AVOID_S
 
     def others(self, than: Address) -> tuple[Address, ...]:
         """All known workers but one."""

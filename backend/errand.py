@@ -1,8 +1,9 @@
-"""One request on its way to whoever leads: where to try, how long to wait, what a lost answer means.
+"""One request on its way to whoever leads, or to anyone: where to try, how long to wait, what a lost answer means.
 
 A sweep tries the worker that led last, the ones that hints name, then all others. A worker that is silent is not
 waited for beyond a part of the time: meanwhile the others are asked who leads, and whether the silent one is alive at
-all. Between two sweeps there is a pause that grows, with jitter, so that many clients do not come back at once.
+all. What any worker may answer goes to each in turn, and to the next one when that is gone. Between two sweeps there is
+a pause that grows, with jitter, so that many clients do not come back at once.
 """
 
 import random
@@ -68,13 +69,17 @@ class Errand:
         directory: WorkerDirectory,
         patience: Patience,
         closing: threading.Event,
+        *,
+        anyone: bool = False,
     ) -> None:
+        """With `anyone` the request is one that every worker answers, and that may be answered twice."""
         self.may_have_run = False
         """Whether the request reached a worker whose answer was lost."""
         self._pool = pool
         self._directory = directory
         self._patience = patience
         self._closing = closing
+        self.anyone = anyone
         self._begun = self._searching_since = time.monotonic()
         self._attempt_s = patience.attempt_s
         self._heard: dict[Address, MinkaError] = {}
@@ -100,7 +105,8 @@ class Errand:
     def _sweep(self, request: Operation, body: bytes) -> Answer | None:
         """Ask all workers in turn until one of them answers as the leader."""
         tried: set[Address] = set()
-        while (address := self._directory.next_to_try(tried)) is not None and not self._closing.is_set():
+        following = self._directory.any_to_try if self.anyone else self._directory.next_to_try
+        while (address := following(tried)) is not None and not self._closing.is_set():
             tried.add(address)
             if tried != {address} and self._left_s() <= 0:
                 return None
@@ -139,7 +145,7 @@ class Errand:
 
     def _read(self, frame: Frame, address: Address) -> Answer | None:
         if frame.type is FrameType.REPLY:
-            self._directory.found_leader(address)
+            self._answered(address)
             return Answer(frame.header, frame.body, address)
         error = from_failure(frame.header)
         self._note(address, error)
@@ -151,9 +157,13 @@ class Errand:
             case OutcomeUnknown() | TimedOut() | Unreachable():
                 self.may_have_run = True
             case _:
-                self._directory.found_leader(address)
+                self._answered(address)
                 raise error
         return None
+
+    def _answered(self, address: Address) -> None:
+        if not self.anyone:
+            self._directory.found_leader(address)
 
     def _await(self, connection: Connection, number: int, patience_s: float) -> Frame:
         """The answer to request `number`, for as long as the worker is alive and no other one leads."""
@@ -172,7 +182,7 @@ class Errand:
             else:
                 self._worked(working_since)
                 return frame
-            moved = self._leads_elsewhere(connection.address)
+            moved = not self.anyone and self._leads_elsewhere(connection.address)
             alive = moved or self._alive(connection.address)
             if alive:
                 working_since = self._worked(working_since)
@@ -231,6 +241,8 @@ class Errand:
 
     def _note(self, address: Address, error: MinkaError) -> None:
         self._heard[address] = error
+        if self.anyone and isinstance(error, NotLeader | Unreachable | TimedOut):
+            self._directory.was_useless(address)
 
     def _raise_if_hopeless(self) -> None:
         """Where somebody refuses us and nobody else is there, more time would not help."""

@@ -24,7 +24,10 @@ PAGE_ROWS = 200
 """The most rows in one answer; more are asked for with ``after``."""
 
 PREDICT_BYTES = 16 * 1_048_576
-"""The most bytes of inputs in one prediction."""
+"""The most bytes of inputs, and of probabilities, in one prediction."""
+
+PREDICT_IMAGES = 10_000
+"""The most images in one prediction."""
 
 NAME_CHARACTERS = 1_024
 """The most characters in the name of a file, model or client."""
@@ -282,9 +285,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Predict:
-    """Body: the inputs' bytes, one after the other.
+    """Body: the inputs' bytes, one after the other. Any worker answers, after a read index.
 
-    -> {"model", "digest", "term", "index", "worker", "outputs": [{"label", "probabilities": {label: p}}]}
+    -> {"model", "digest", "term", "index", "worker", "labels": [text]}, body: the probability of each label for each
+    image, little-endian float32 [images, labels]
     """
 
     op: ClassVar[str] = "predict"
@@ -297,6 +301,9 @@ Operation = (
     | FinishUpload | Put | Remove | Files | FindFile | Read
     | Verify | Train | Models | ShowModel | Cancel | Predict
 )  # fmt: skip
+
+ANY_WORKER: frozenset[type[Any]] = frozenset((Read, Predict))
+"""What others than the leader answer, too."""
 
 OPERATIONS: dict[str, type[Any]] = {
     operation.op: operation

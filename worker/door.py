@@ -12,7 +12,7 @@ from shared.handshake import ServerHandshake
 from worker.connections import Connection, Owner, Request
 from worker.peer_messages import from_frame
 from worker.raft.errors import Violation
-from worker.requests import PeerRequests, Requests
+from worker.requests import PeerRequests
 from worker.settings import write_address
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Door(Owner):
         """Raises `Refused` when the address cannot be listened on."""
         self._node = node
         self._connections: set[Connection] = set()
-        self._requests, self._peer_requests = Requests(node), PeerRequests(node)
+        self._peer_requests = PeerRequests(node)
         self._socket = self._listen()
         self._closed = False
         self._watch()
@@ -55,7 +55,7 @@ class Door(Owner):
         about = connection.about
         if frame.type is FrameType.REQUEST:
             request = Request(connection, frame)
-            (self._peer_requests if about.role == "worker" else self._requests).answer(request)
+            (self._peer_requests if about.role == "worker" else self._node.requests).answer(request)
         elif about.role == "worker" and frame.type is FrameType.RAFT:
             try:
                 self._node.hear(from_frame(frame, about.id, self._node.settings.id))

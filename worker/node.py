@@ -38,8 +38,10 @@ from worker.registry.commands import Blob
 from worker.registry.registry import Outcome
 from worker.registry.rows import Change
 from worker.repairs import Repairs
+from worker.requests import Requests
 from worker.roster import Roster
 from worker.scrubbing import Scrubber
+from worker.serving.predictions import Predictions
 from worker.serving.service import PredictionService
 from worker.settings import Settings, read_address, write_address
 from worker.snapshots import SNAPSHOTS, Loaded, Snapshots, open_log
@@ -93,6 +95,7 @@ class Node:
         if self.entry_log.torn_bytes:
             self.log(f"cut {self.entry_log.torn_bytes} bytes of an unfinished write off the log")
 
+        self.requests = Requests(self)
         self._door = Door(self)
         self.transfers = Transfers(self.loop)
         self.space = Space(self.loop, self.transfers, self._reserve, self.log)
@@ -115,6 +118,7 @@ class Node:
         self._coordinator = Coordinator(self.loop, self.workshop)
         self.watchers = ModelWatchers(self.loop, self._coordinator.jobs)
         self.service = PredictionService(self.loop, self._children, environment, self.workshop.blob_path)
+        self.predictions = Predictions(self)
         self.auditor = Auditor(self)
         self.repairs = Repairs(self)
         self.scrubber = Scrubber(self)

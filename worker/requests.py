@@ -1,8 +1,8 @@
 """What clients ask of this worker, operation by operation (`shared.messages`).
 
-Operations that promise the truth are answered by the leader, after a read index; commands when their entry is applied. Only
-bytes that are named by their digest are served by anyone. A request that cannot be understood fails alone: the connection
-and everyone else go on.
+Operations that promise the truth are answered by the leader, after a read index; commands when their entry is applied.
+Bytes that are named by their digest are served by anyone, and so are predictions, after a read index of the leader. A
+request that cannot be understood fails alone: the connection and everyone else go on.
 """
 
 import json
@@ -56,7 +56,7 @@ class Requests:
             messages.Models: self._models,
             messages.ShowModel: self._show_model,
             messages.Cancel: self._cancel,
-            messages.Predict: self._predict,
+            messages.Predict: lambda request, asked: node.predictions.answer(request, asked),
         }
 
     def answer(self, request: Request) -> None:
@@ -67,23 +67,24 @@ class Requests:
                 raise Refused(
                     f"There is no operation {request.op!r}.", "This worker may be older than its client."
                 )
-            if operation is not messages.Read and not self._node.driver.leads:
+            if operation not in messages.ANY_WORKER and not self._node.driver.leads:
                 raise self._node.driver.not_leader()
             self._handlers[operation](request, fields.decode(operation, request.fields))
         except ProtocolViolation as violation:
-            self._fail(request, Refused(f"The request {request.op!r} cannot be read: {violation.reason}"))
+            self.fail(request, Refused(f"The request {request.op!r} cannot be read: {violation.reason}"))
         except MinkaError as error:
-            self._fail(request, error)
+            self.fail(request, error)
 
     # --- ways to answer
 
-    def _fail(self, request: Request, error: MinkaError) -> None:
+    def fail(self, request: Request, error: MinkaError) -> None:
+        """Say why not; a leader's id becomes its address."""
         if isinstance(error, NotLeader) and error.leader is not None:
             address = self._node.address_of(error.leader)
             error = NotLeader(error.reason, error.advice, address)
         request.fail(error)
 
-    def _after_read(self, request: Request, then: Callable[[], None]) -> None:
+    def after_read(self, request: Request, then: Callable[[], None]) -> None:
         """Go on as soon as this worker's state is linearizable; what `then` refuses is the answer."""
 
         def readable(error: MinkaError | None) -> None:
@@ -92,17 +93,17 @@ class Requests:
                     raise error
                 then()
             except MinkaError as refusal:
-                self._fail(request, refusal)
+                self.fail(request, refusal)
 
         self._node.driver.read(readable)
 
     def _reply_after_read(self, request: Request, answer: Callable[[], dict[str, Any]]) -> None:
-        self._after_read(request, lambda: request.reply(answer()))
+        self.after_read(request, lambda: request.reply(answer()))
 
     def _propose(self, request: Request, command: Command, body: bytes = b"") -> None:
         def answered(answer: dict[str, Any] | MinkaError) -> None:
             if isinstance(answer, MinkaError):
-                self._fail(request, answer)
+                self.fail(request, answer)
             else:
                 request.reply(answer)
 
@@ -118,15 +119,15 @@ class Requests:
 
     def _records(self, request: Request, asked: messages.Records) -> None:
         wait_s = min(asked.wait_s, WAIT_LIMIT_S)
-        self._after_read(request, lambda: self._node.records.answer(request, asked.after, asked.tail, wait_s))
+        self.after_read(request, lambda: self._node.records.answer(request, asked.after, asked.tail, wait_s))
 
     def _add_member(self, request: Request, asked: messages.AddMember) -> None:
         heard = self._members_then(request)
-        self._after_read(request, lambda: self._node.roster.add(asked.worker, asked.address, heard))
+        self.after_read(request, lambda: self._node.roster.add(asked.worker, asked.address, heard))
 
     def _remove_member(self, request: Request, asked: messages.RemoveMember) -> None:
         heard = self._members_then(request)
-        self._after_read(request, lambda: self._node.roster.remove(asked.ticket, asked.worker, heard))
+        self.after_read(request, lambda: self._node.roster.remove(asked.ticket, asked.worker, heard))
 
     def _transfer_leader(self, request: Request, asked: messages.TransferLeader) -> None:
         self._node.roster.transfer(asked.worker, self._members_then(request))
@@ -138,7 +139,7 @@ class Requests:
             if error is None:
                 request.reply(self._node.roster.public())
             else:
-                self._fail(request, error)
+                self.fail(request, error)
 
         return heard
 
@@ -148,7 +149,7 @@ class Requests:
         self._node.space.check()
         blob = _blob(asked.digest, asked.size_bytes)
         # A leader that was deposed and does not know it must not say that the bytes are where they are needed.
-        self._after_read(request, lambda: self._node.exchange.begin(request, blob))
+        self.after_read(request, lambda: self._node.exchange.begin(request, blob))
 
     def _upload_chunk(self, request: Request, asked: messages.UploadChunk) -> None:
         if len(request.body) > CHUNK_BYTES:
@@ -178,14 +179,14 @@ class Requests:
             if error is None:
                 self._propose(request, command)
             else:
-                self._fail(request, error)
+                self.fail(request, error)
 
         def spread() -> None:
             if not self._node.holds(blob):
                 raise BytesMissing("The bytes of this file are not here.", "Upload them first.")
             self._node.exchange.replicate(blob, held)
 
-        self._after_read(request, spread)  # nor may it send a client away for what the leader has
+        self.after_read(request, spread)  # nor may it send a client away for what the leader has
 
     def _remove(self, request: Request, asked: messages.Remove) -> None:
         self._propose(request, commands.RemoveFile(asked.ticket, asked.file, self._node.time_ms()))
@@ -219,7 +220,7 @@ class Requests:
         _read_small(self._node, request, asked.digest, index, answered)
 
     def _verify(self, request: Request, asked: messages.Verify) -> None:
-        self._after_read(request, lambda: Verification(self._node, asked.after, request).start())
+        self.after_read(request, lambda: Verification(self._node, asked.after, request).start())
 
     # --- training and models
 
@@ -250,43 +251,10 @@ class Requests:
             model = self._node.registry.find_model(asked.model)
             self._node.watchers.answer(request, model, asked.seen, min(asked.wait_s, WAIT_LIMIT_S))
 
-        self._after_read(request, show)
+        self.after_read(request, show)
 
     def _cancel(self, request: Request, asked: messages.Cancel) -> None:
         self._propose(request, commands.CancelModel(asked.ticket, asked.model, self._node.time_ms()))
-
-    def _predict(self, request: Request, asked: messages.Predict) -> None:
-        if len(request.body) > messages.PREDICT_BYTES:
-            raise Refused(
-                f"A prediction takes at most {messages.PREDICT_BYTES} bytes of inputs.", "Send fewer."
-            )
-        if sum(one.size_bytes for one in asked.inputs) != len(request.body) or not asked.inputs:
-            raise Refused("The inputs' sizes do not add up to the bytes that were sent.")
-        self._after_read(request, lambda: self._run(request, asked))
-
-    def _run(self, request: Request, asked: messages.Predict) -> None:
-        model = self._node.registry.find_model(asked.model)
-        if model.weights is None:
-            raise Refused(f"{model.id} is {model.status}: it has no weights to predict with.")
-        receipt = {
-            "model": model.id,
-            "digest": model.weights.digest,
-            "term": self._node.driver.leadership.term,
-            "index": self._node.registry.applied_index,
-            "worker": self._node.settings.id,
-        }
-        inputs = [
-            {"form": one.form, "bytes": one.size_bytes, "shape": list(one.shape), "dtype": "uint8"}
-            for one in asked.inputs
-        ]
-
-        def came(answer: dict[str, Any] | MinkaError, _: bytes) -> None:
-            if isinstance(answer, MinkaError):
-                self._fail(request, answer)
-            else:
-                request.reply(receipt | {"outputs": answer["outputs"]})
-
-        self._node.service.predict(model, {"inputs": inputs}, request.body, came)
 
 
 class PeerRequests:

@@ -7,27 +7,24 @@ from typing import Any
 
 from backend.cli.console import Console, Outcome, percent, printable, short, table
 from backend.cli.options import Commands, add_command, connect, positive_integer
+from backend.predictions import Batch, predict
 from shared.errors import Refused
-from shared.messages import PREDICT_BYTES, Predict, PredictInput
+from shared.messages import PREDICT_BYTES, PredictInput
 
 ROWS_AT_ONCE = 500
-"""Inputs in one request: their probabilities have to fit into the header of one answer."""
-ANSWER_S = 60.0
-RECEIPT = ("model", "digest", "term", "index", "worker")
-
-Batch = tuple[list[PredictInput], bytes]
+"""Inputs in one request, so that every worker gets some."""
 
 
 def add_commands(commands: Commands) -> None:
     """Add this command to the parser."""
-    predict = add_command(commands, "predict", "let a model say what images show")
-    predict.add_argument("model", metavar="MODEL")
-    predict.add_argument("images", metavar="IMAGE", type=Path, nargs="*", help="image files (PNG, JPEG, …)")
-    predict.add_argument(
+    command = add_command(commands, "predict", "let a model say what images show")
+    command.add_argument("model", metavar="MODEL")
+    command.add_argument("images", metavar="IMAGE", type=Path, nargs="*", help="image files (PNG, JPEG, …)")
+    command.add_argument(
         "--inputs", metavar="F", type=Path, help="a file of many images, IDX or NPZ, instead"
     )
-    predict.add_argument("--limit", metavar="N", type=positive_integer, help="only the first N of --inputs")
-    predict.set_defaults(run=run_predict)
+    command.add_argument("--limit", metavar="N", type=positive_integer, help="only the first N of --inputs")
+    command.set_defaults(run=run_predict)
 
 
 def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
@@ -41,17 +38,14 @@ def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
     outputs: list[dict[str, Any]] = []
     receipt: dict[str, Any] = {}
     with connect(options) as client:
-        for pieces, body in batches:
-            try:
-                answer = client.call(Predict(options.model, tuple(pieces)), body, answer_s=ANSWER_S).header
-            except Refused as refusal:
-                raise _explained(refusal, options.images) from refusal
-            if receipt and receipt["digest"] != answer["digest"]:
-                raise Refused("The model changed between two requests.", "Ask again.")
-            receipt = {key: answer[key] for key in RECEIPT}
-            outputs += answer["outputs"]
-            if len(outputs) >= ROWS_AT_ONCE:
-                console.progress.update(f"{len(outputs):,} predicted")
+        try:
+            for found in predict(client, options.model, batches):
+                receipt = found.receipt
+                outputs += found.outputs()
+                if len(outputs) >= ROWS_AT_ONCE:
+                    console.progress.update(f"{len(outputs):,} predicted")
+        except Refused as refusal:
+            raise _explained(refusal, options.images) from refusal
     rows = [
         _row(names[position] if names else str(position), output) for position, output in enumerate(outputs)
     ]

@@ -17,6 +17,7 @@ from backend.desktop.jobs import TransferDesk
 from backend.desktop.link import REQUEST_S, ClusterLink
 from backend.desktop.spool import Arrival, Spool
 from backend.desktop.transfer_queue import TransferQueue
+from backend.predictions import read
 from shared.errors import MinkaError, Refused
 from shared.fields import decode
 from shared.http1 import Request
@@ -262,9 +263,8 @@ class Api:
         if not 0 < len(call.body) <= PREDICT_BYTES:
             raise Refused("An image has 1 byte to 16 MiB.")
         request = Predict(call.groups[0], (PredictInput("image", len(call.body)),))
-        answer = dict(self._link.client(REQUEST_S).call(request, call.body).header)
-        answer.pop("id", None)
-        return answer
+        found = read(self._link.client(REQUEST_S).call_any(request, call.body))
+        return {**found.receipt, "outputs": found.outputs()}
 
 
 def error_answer(error: MinkaError) -> Response:

@@ -1,6 +1,7 @@
 """A cluster in memory that answers as `ClusterClient` does; its time and its failures are in the test's hands."""
 
 import hashlib
+import struct
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -61,6 +62,9 @@ class FakeCluster(ClusterClient):
             self.upload_gate.set()
 
     def call(self, request: Operation, body: bytes = b"", **_patience: Any) -> Answer:
+        return self._carry(request, body)
+
+    def call_any(self, request: Operation, body: bytes = b"", **_patience: Any) -> Answer:
         return self._carry(request, body)
 
     def command(self, make: Callable[[Ticket], Operation], body: bytes = b"", **_patience: Any) -> Answer:
@@ -193,7 +197,7 @@ class FakeCluster(ClusterClient):
                 self.models[request.model]["status"] = "cancelled"
                 header = {"model": request.model, "status": "cancelled"}
             case Predict():
-                header = self._predict(request, body)
+                header, found = self._predict(request, body)
             case _:
                 raise AssertionError(request)
         return Answer(header, found, ADDRESS)
@@ -266,19 +270,20 @@ class FakeCluster(ClusterClient):
         self._note("train", f"{model} {spec.name} ({spec.arch})")
         return model
 
-    def _predict(self, request: Predict, body: bytes) -> dict[str, Any]:
+    def _predict(self, request: Predict, body: bytes) -> tuple[dict[str, Any], bytes]:
         if request.model not in self.models or self.models[request.model]["digest"] is None:
             raise Refused(f"There is no trained model {request.model!r}.")
         self.predicted.append(body)
         probabilities = {str(label): 0.004 for label in range(10)} | {"7": 0.931, "1": 0.029, "9": 0.008}
-        return {
+        header = {
             "model": request.model,
             "digest": self.models[request.model]["digest"],
             "term": self.term,
             "index": self.index,
             "worker": self.leader_id,
-            "outputs": [{"label": "7", "probabilities": probabilities}],
+            "labels": list(probabilities),
         }
+        return header, struct.pack(f"<{len(probabilities)}f", *probabilities.values())
 
     def _note(self, kind: str, summary: str) -> None:
         number = len(self.records) + 1

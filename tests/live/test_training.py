@@ -106,20 +106,6 @@ def test_more_shards_than_one_frame_can_hold_the_states_of(start_cluster: Start)
         assert (row["status"], row["error"]) == ("done", None)
 
 
-def test_predictions_carry_their_receipt(start_cluster: Start) -> None:
-    cluster = start_cluster()
-    with cluster.client() as client:
-        row = finished(client, train(client, **SPEC))
-        images = bytes(2 * 28 * 28)
-        answer = client.call(Predict(row["id"], (PredictInput("array", len(images), (2, 28, 28)),)), images)
-        assert answer.header["digest"] == row["digest"]
-        assert answer.header["worker"] == cluster.leader()
-        assert answer.header["index"] >= row["index"]
-        first, second = answer.header["outputs"]
-        assert first == second
-        assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-
-
 def test_a_job_can_be_cancelled_and_a_bad_one_says_why(start_cluster: Start) -> None:
     cluster = start_cluster(size=1)
     with cluster.client() as client:

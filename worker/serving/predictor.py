@@ -2,11 +2,13 @@
 
 | op | asks | answers |
 |---|---|---|
-| load | model (any name), spec, labels, path of the weights | dropped: [names of models that were let go for it] |
-| predict | model, inputs: [{form, bytes, shape}]; body: their bytes | outputs: [{label, probabilities: {label: p}}] |
+| load | model (any name), spec, labels: how many, path of the weights | dropped: [names of models let go for it] |
+| predict | model, predictions: of each its pieces' [form, bytes, shape]; body: the bytes | answers: of each, below |
 
+Each of the answers says the size_bytes of its part of the body, float32 [images, labels], or its failure.
 An input of form "image" is one image file; one of form "array" is uint8 of `shape` [n, h, w] or [n, h, w, 1 or 3] and
-gives n outputs. Both are normalised as the model's training data were. The new model is loaded before an old one goes.
+gives n rows. Both are normalised as the model's training data were. The new model is loaded before an old one goes. What
+is wrong with one prediction fails no other.
 """
 
 import math
@@ -18,16 +20,19 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import Refused
+from shared.errors import Refused, failure_fields
 from shared.images import MAX_SIDE, InputForm, Pixels, decode, stack_to_model, to_model
 from worker.child import join_node
 from worker.training.inference import Classifier
 from worker.training.requests import Answer, Work, answer_requests
+from worker.training.state import FLOAT
 
 LOADED_MODELS = 16
-MICRO_BATCH_ROWS = 32
-MAX_OUTPUTS = 10_000
-PROBABILITY_DIGITS = 7
+MICRO_BATCH_ROWS = (32, 16, 8, 4, 2, 1)
+"""The widest is taken at which the answer to an image does not depend on its place. OpenBLAS on Haswell: 8, dense layers."""
+
+Piece = tuple[str, int, Sequence[int]]
+"""Form, size in bytes, and the shape of an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +40,7 @@ class LoadedModel:
     """Fixed weights, ready to answer; `form` is what its inputs are made into."""
 
     classifier: Classifier
-    labels: tuple[str, ...]
     form: InputForm
-
-    def outputs(self, images: Pixels) -> list[dict[str, Any]]:
-        """uint8 [n, *form.shape] -> the likeliest label and the probability of each, for every image."""
-        probabilities = self.classifier.probabilities(images)
-        best = probabilities.argmax(axis=1)
-        return [
-            {
-                "label": self.labels[place],
-                "probabilities": {
-                    label: round(p, PROBABILITY_DIGITS)
-                    for label, p in zip(self.labels, row.tolist(), strict=True)
-                },
-            }
-            for place, row in zip(best.tolist(), probabilities, strict=True)
-        ]
 
 
 class Predictor:
@@ -65,59 +54,82 @@ class Predictor:
         if op == "load":
             return lambda: self._load(header)
         if op == "predict":
-            return lambda: self._predict(header, body)
+            return lambda: self._predict(header, memoryview(body))
         raise Refused(f"a predictor has no operation {op!r}.")
 
     def _load(self, header: Mapping[str, Any]) -> Answer:
         spec, name = header["spec"], str(header["model"])
-        classifier = Classifier(spec, MICRO_BATCH_ROWS)
+        if header["labels"] != spec["classes"]:
+            raise Refused(f"{name} has {spec['classes']} classes and {header['labels']} labels.")
         try:
-            classifier.load(Path(header["path"]).read_bytes())
+            weights = Path(header["path"]).read_bytes()
         except OSError as error:
             raise Refused(f"the weights of {name} cannot be read: {error.strerror}.") from error
+        classifier = steady_classifier(spec, weights)
         height, width, channels = spec["input_shape"]
         form = InputForm((height, width, channels), spec["normalise"])
-        self._models[name] = LoadedModel(classifier, tuple(header["labels"]), form)
+        self._models[name] = LoadedModel(classifier, form)
         self._models.move_to_end(name)
         dropped = []
         while len(self._models) > LOADED_MODELS:
             dropped.append(self._models.popitem(last=False)[0])
         return {"dropped": dropped}, b""
 
-    def _predict(self, header: Mapping[str, Any], body: bytes) -> Answer:
+    def _predict(self, header: Mapping[str, Any], body: memoryview) -> Answer:
         name = str(header["model"])
         if name not in self._models:
             raise Refused(f"the model {name} is not loaded.")
         self._models.move_to_end(name)
         model = self._models[name]
-        images = model_inputs(header["inputs"], body, model.form)
-        return {"outputs": model.outputs(images)}, b""
+        answers: list[dict[str, Any]] = []
+        inputs: list[Pixels] = []
+        offset = 0
+        for pieces in header["predictions"]:
+            end = offset + sum(int(size) for _, size, _ in pieces)
+            try:
+                inputs.append(model_inputs(pieces, body[offset:end], model.form))
+            except Refused as refusal:
+                answers.append({"failure": failure_fields(refusal)})
+            else:
+                answers.append({"size_bytes": len(inputs[-1]) * model.classifier.row_bytes})
+            offset = end
+        if not inputs:
+            return {"answers": answers}, b""
+        probabilities = model.classifier.probabilities(_joined(inputs))
+        return {"answers": answers}, probabilities.astype(FLOAT, copy=False).tobytes()
 
 
-def model_inputs(inputs: Sequence[Mapping[str, Any]], body: bytes, form: InputForm) -> Pixels:
-    """The inputs of a prediction, in order, as uint8 [n, *form.shape].
+def steady_classifier(spec: Mapping[str, Any], weights: bytes) -> Classifier:
+    """One whose answer to an image is the same bits in any company; raises Refused for weights that do not fit."""
+    for rows in MICRO_BATCH_ROWS:
+        classifier = Classifier(spec, rows)
+        classifier.load(weights)
+        if rows == 1 or classifier.steady():
+            break
+    return classifier
 
-    Raises Refused for inputs that do not fill `body`, are not images, or are more than `MAX_OUTPUTS`.
+
+def model_inputs(pieces: Sequence[Piece], body: memoryview, form: InputForm) -> Pixels:
+    """The inputs of one prediction, in order, as uint8 [n, *form.shape].
+
+    Raises Refused for inputs that do not fill `body`, or are not images.
     """
-    sizes = [int(piece["bytes"]) for piece in inputs]
-    if not inputs or min(sizes) < 0 or sum(sizes) != len(body):
-        raise Refused(f"the inputs' sizes add up to {sum(sizes)} bytes, {len(body)} were sent.")
-    if sum(math.prod(piece["shape"][:1]) for piece in inputs) > MAX_OUTPUTS:
-        raise Refused(f"a prediction takes at most {MAX_OUTPUTS:,} images.", "Send fewer at a time.")
     found, offset = [], 0
-    for piece, size in zip(inputs, sizes, strict=True):
+    for kind, size, shape in pieces:
         data = body[offset : offset + size]
         offset += size
-        if piece["form"] == "image":
-            found.append(to_model(decode(data), form)[np.newaxis])
-        elif piece["form"] == "array":
-            found.append(stack_to_model(_stack(data, tuple(int(length) for length in piece["shape"])), form))
+        if kind == "image":
+            found.append(to_model(decode(bytes(data)), form)[np.newaxis])
         else:
-            raise Refused(f"there is no form of input {piece['form']!r}.", "Send an image, or an array.")
-    return np.concatenate(found)
+            found.append(stack_to_model(_stack(data, tuple(shape)), form))
+    return _joined(found)
 
 
-def _stack(data: bytes, shape: tuple[int, ...]) -> Pixels:
+def _joined(stacks: Sequence[Pixels]) -> Pixels:
+    return stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
+
+
+def _stack(data: memoryview, shape: tuple[int, ...]) -> Pixels:
     if len(shape) == 3:
         shape = (*shape, 1)
     if len(shape) != 4 or shape[3] not in (1, 3) or not min(shape[:3]) >= 1 or max(shape[1:3]) > MAX_SIDE:

@@ -13,11 +13,14 @@ from worker.training.loss import softmax
 from worker.training.network import Network, parameter_count
 from worker.training.state import FLOAT
 
+PROBES = 8
+"""Random images that tell whether a classifier is steady; in 128 sums of a hidden layer, one shows it nearly for sure."""
+
 
 class Classifier:
     """A network without gradients, in micro-batches of `rows` rows, of which the last is filled up with black images.
 
-    With one number of rows, the answer to an image does not depend on those that came with it.
+    If it is `steady`, the answer to an image does not depend on those that came with it.
     """
 
     def __init__(self, spec: Mapping[str, Any], rows: int) -> None:
@@ -28,6 +31,11 @@ class Classifier:
         self._scratch = zeros((rows,))
         self._classes = int(spec["classes"])
 
+    @property
+    def row_bytes(self) -> int:
+        """Of the probabilities of one image."""
+        return self._classes * FLOAT.itemsize
+
     def load(self, weights: bytes) -> None:
         """Take these parameters, little-endian float32. Raises Refused if there are too many or too few."""
         if len(weights) != self._parameters.nbytes:
@@ -35,6 +43,19 @@ class Classifier:
                 f"weights of {len(weights)} bytes do not fit the model, which needs {self._parameters.nbytes}."
             )
         self._parameters[:] = np.frombuffer(weights, FLOAT)
+
+    def steady(self) -> bool:
+        """Whether an image gets the same bits at every place of a micro-batch.
+
+        Kernels of BLAS take some rows in blocks of other widths than the rest, and add up in another order there.
+        """
+        random = np.random.default_rng(0)
+        for image in random.integers(0, 256, (PROBES, *self._images.shape[1:]), np.uint8):
+            self._images[:] = image
+            logits = self._network.forward(self._images)
+            if any(row.tobytes() != logits[0].tobytes() for row in logits):
+                return False
+        return True
 
     def probabilities(self, images: Pixels) -> Array:
         """uint8 [n, *input_shape] -> float32 [n, classes], each row adding up to 1."""

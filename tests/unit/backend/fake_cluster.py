@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import queue
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from shared import fields
 from shared.errors import MinkaError, NotLeader, Refused, SessionExpired, failure_fields
 from shared.frames import Frame, FrameDecoder, FrameEncoder, FrameType
 from shared.handshake import ServerHandshake, refusal
-from shared.messages import INLINE_BYTES, OPERATIONS, PredictInput
+from shared.messages import ANY_WORKER, INLINE_BYTES, OPERATIONS, PredictInput
 
 KEY = bytes(range(32))
 
@@ -86,7 +87,8 @@ class FakeCluster:
         if script is not None and (reply := script(asked)) is not None:
             return reply
         with self.lock:
-            if self.leader is None or self.workers[self.leader] is not asked.worker:
+            anyone = type(asked.request) in ANY_WORKER
+            if self.leader is None or not (anyone or self.workers[self.leader] is asked.worker):
                 leader = None if self.leader is None else format_address(self.workers[self.leader].address)
                 raise NotLeader(f"{asked.worker.id} does not lead.", leader=leader)
             ticket = getattr(asked.request, "ticket", None)
@@ -167,9 +169,9 @@ class FakeCluster:
             case "records":
                 return {"records": [], "last": 0}, b""
             case "predict":
-                outputs = [{"label": "7", "probabilities": {"7": 0.9, "1": 0.1}}] * predicted(request.inputs)
-                receipt = {"model": request.model, "digest": "d" * 64, "term": 3, "index": 9, "worker": "w1"}
-                return {**receipt, "outputs": outputs}, b""
+                receipt = {"model": request.model, "digest": "d" * 64, "term": 3, "index": 9}
+                rows = struct.pack("<2f", 0.1, 0.9) * predicted(request.inputs)
+                return {**receipt, "worker": asked.worker.id, "labels": ["1", "7"]}, rows
             case "verify":
                 holders = {worker.id: "ok" for worker in self.workers}
                 rows = [

@@ -202,10 +202,9 @@ def test_a_file_of_many_images_is_predicted_in_parts(
     images = write_images(tmp_path / "images.idx", 1_200)
     ran = minka("predict", "m1", "--inputs", images, "--limit", 1_100, "--json")
     assert len(ran.document["outputs"]) == 1_100
-    shapes = [request.inputs[0].shape for request in cluster.requests("predict")]
-    assert [shape[0] for shape in shapes] == [500, 500, 100]
-    sent = b"".join(asked.body for asked in cluster.asked if type(asked.request).op == "predict")
-    assert sent == images.read_bytes()[16 : 16 + 1_100 * 16]
+    sent = {asked.body for asked in cluster.asked if type(asked.request).op == "predict"}
+    pixels = images.read_bytes()[16:]
+    assert sent == {pixels[: 500 * 16], pixels[500 * 16 : 1_000 * 16], pixels[1_000 * 16 : 1_100 * 16]}
 
 
 def test_a_prediction_needs_inputs_of_one_kind(minka: Minka, tmp_path: Path) -> None:

@@ -97,6 +97,31 @@ def test_a_stack_is_normalised_as_its_images_are() -> None:
     np.testing.assert_array_equal(stack_to_model(mixed, INK), expected)
 
 
+@pytest.mark.parametrize("shape", [(28, 28, 1), (20, 28, 1), (9, 9, 1)])
+def test_what_counts_as_normalised_is_as_it_is_defined(shape: tuple[int, int, int]) -> None:
+    height, width, _ = shape
+    random = np.random.default_rng(1)
+    sign = to_model(seven(), InputForm(shape, "ink"))[..., 0]
+    stack = np.stack([np.roll(sign, move, axis=(0, 1)) for move in ((0, 0), (0, 1), (1, 0), (0, 3))] * 100)
+    stack[100:200][random.random((100, height, width)) < 0.02] = 9
+    stack[200:300] //= random.integers(1, 3, (100, 1, 1), np.uint8)
+    stack[300:310], stack[310:] = 0, random.integers(0, 256, (90, height, width), np.uint8)
+    found = images._is_normal_ink(stack, shape)
+    box = round(min(height, width) * 20 / 28)
+    for grey, normal in zip(stack, found, strict=True):
+        if not grey.any():
+            assert normal
+            continue
+        rows, columns = np.flatnonzero(grey.any(axis=1)), np.flatnonzero(grey.any(axis=0))
+        side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+        row, column = centre_of_mass(grey[..., np.newaxis])
+        centred = abs(row - height / 2) <= 0.52 and abs(column - width / 2) <= 0.52
+        frame = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+        expected = centred and box - 1 <= side <= box and np.median(frame) == 0 and grey.max() >= 250
+        assert normal == expected
+    assert 0 < found[:300].sum() < 300
+
+
 def test_empty_paper_gives_nothing() -> None:
     for grey in (0, 128, 255):
         assert not to_model(np.full((50, 40, 3), grey, np.uint8), INK).any()

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Busy, MinkaError, Refused
+from shared.errors import Busy, MinkaError, Refused, failure_fields
 from tests.unit.node.fakes import Call, FakeChildren, FakeConnection, FakeLoop
 from worker.registry.commands import Blob
 from worker.registry.rows import ModelRow
 from worker.serving import service
-from worker.serving.service import PredictionService
+from worker.serving.service import Inputs, PredictionService
 
 
 class Bench:
@@ -31,16 +31,27 @@ class Bench:
         for _, found in paths:
             found(answer)
 
-    def predict(self, model: str = "m1", body: bytes = b"x") -> None:
+    def predict(self, model: str = "m1", body: bytes = b"x", images: int = 1) -> None:
         row = ModelRow(model, 1, "n", {"arch": "mlp"}, {}, 0, "done", facts={"labels": ["a"]})
         row.weights = Blob(model, 100)
-        self.service.predict(row, {"inputs": []}, body, lambda answer, _: self.heard.append(answer))
+        inputs = Inputs([("array", len(body), (1, 1, len(body)))], images, body)
+        self.service.predict(row, inputs, self.heard.append)
 
     def answer(self, connection: FakeConnection, op: str, answer: Any = None) -> list[Call]:
+        """Answer all open calls of this kind; a prediction is answered with its own inputs' bytes."""
+        self.loop.settle()
         calls = connection.open_calls(op)
         for call in calls:
-            call.answer({"outputs": []} if answer is None else answer)
+            if answer is None and op == "predict":
+                sizes = [sum(size for _, size, _ in pieces) for pieces in call.fields["predictions"]]
+                call.answer({"answers": [{"size_bytes": size} for size in sizes]}, call.body)
+            else:
+                call.answer({} if answer is None else answer)
         return calls
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [answer.probabilities for answer in self.heard]
 
 
 @pytest.fixture
@@ -54,10 +65,55 @@ def test_a_model_is_loaded_once_for_all_who_wait(bench: Bench) -> None:
         bench.predict()
     bench.find()
     assert len(bench.answer(connection, "load", {"dropped": []})) == 1
-    assert len(bench.answer(connection, "predict")) == 5
+    bench.answer(connection, "predict")
     bench.predict()
-    assert len(bench.answer(connection, "predict")) == 1
-    assert bench.heard == [{"outputs": []}] * 6
+    bench.answer(connection, "predict")
+    assert len(connection.open_calls()) == 0
+    assert bench.bodies == [b"x"] * 6
+
+
+def test_what_comes_in_one_turn_and_what_waits_for_the_process_travels_together(bench: Bench) -> None:
+    connection = bench.child.join()
+    bench.predict(body=b"first")
+    bench.find()
+    bench.answer(connection, "load", {})
+    for letter in (b"a", b"bb"):
+        bench.predict(body=letter)
+    assert [call.body for call in bench.answer(connection, "predict")] == [b"firstabb"]
+    for number in range(service.CALLS + 3):
+        bench.predict(body=b"%d" % number)
+        bench.loop.settle()
+    assert [call.body for call in connection.open_calls()] == [b"0", b"1"]
+    bench.answer(connection, "predict")
+    assert [call.body for call in bench.answer(connection, "predict")] == [b"234"]
+    assert bench.bodies == [b"first", b"a", b"bb", b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_one_bad_prediction_of_a_batch_fails_alone(bench: Bench) -> None:
+    connection = bench.child.join()
+    for letter in (b"a", b"b", b"c"):
+        bench.predict(body=letter)
+    bench.find()
+    bench.answer(connection, "load", {})
+    failure = failure_fields(Refused("That is no image."))
+    bench.answer(
+        connection, "predict", {"answers": [{"size_bytes": 0}, {"failure": failure}, {"size_bytes": 0}]}
+    )
+    assert [isinstance(answer, Refused) for answer in bench.heard] == [False, True, False]
+
+
+def test_models_take_turns_and_a_call_has_a_limit(bench: Bench) -> None:
+    connection = bench.child.join()
+    for model in ("m1", "m2"):
+        bench.predict(model)
+    bench.find()
+    bench.answer(connection, "load", {})
+    bench.answer(connection, "predict")
+    for _ in range(2):
+        bench.predict("m1", body=b"many", images=service.BATCH_IMAGES)
+    bench.predict("m2", body=b"one")
+    bench.loop.settle()
+    assert [call.body for call in connection.open_calls()] == [b"many", b"one"]
 
 
 def test_predictions_wait_for_the_process(bench: Bench) -> None:
@@ -66,7 +122,7 @@ def test_predictions_wait_for_the_process(bench: Bench) -> None:
     bench.find()
     bench.answer(connection, "load", {})
     bench.answer(connection, "predict")
-    assert bench.heard == [{"outputs": []}]
+    assert bench.bodies == [b"x"]
 
 
 @pytest.mark.parametrize("moment", ["load", "predict"])
@@ -81,17 +137,28 @@ def test_a_prediction_survives_one_death_of_the_process(bench: Bench, moment: st
     bench.find()
     bench.answer(connection, "load", {})
     bench.answer(connection, "predict")
-    assert bench.heard == [{"outputs": []}]
+    assert bench.bodies == [b"x"]
 
 
-def test_a_prediction_that_ends_the_process_twice_fails(bench: Bench) -> None:
-    bench.predict()
+def test_a_prediction_that_ends_the_process_twice_fails_and_takes_no_other_with_it(bench: Bench) -> None:
+    for body in (b"good", b"deadly", b"fine"):
+        bench.predict(body=body)
     for _ in range(2):
         connection = bench.child.join()
         bench.find()
         bench.answer(connection, "load", {})
+        bench.loop.settle()
+        for call in connection.open_calls("predict"):
+            if call.body == b"good":
+                call.answer({"answers": [{"size_bytes": 4}]}, call.body)
         bench.child.die()
-    assert [isinstance(answer, MinkaError) for answer in bench.heard] == [True]
+    connection = bench.child.join()
+    bench.find()
+    bench.answer(connection, "load", {})
+    bench.answer(connection, "predict")
+    failed = [answer for answer in bench.heard if isinstance(answer, MinkaError)]
+    answered = [answer.probabilities for answer in bench.heard if not isinstance(answer, MinkaError)]
+    assert (len(failed), sorted(answered)) == (1, [b"fine", b"good"])
 
 
 def test_a_model_that_was_dropped_meanwhile_is_loaded_again(bench: Bench) -> None:
@@ -102,13 +169,14 @@ def test_a_model_that_was_dropped_meanwhile_is_loaded_again(bench: Bench) -> Non
     bench.predict("m2")
     bench.find()
     bench.answer(connection, "load", {"dropped": ["m1"]})
+    bench.loop.settle()
     first, second = connection.open_calls("predict")
     first.answer(Refused("The model m1 is not loaded."))
-    second.answer({"outputs": []})
+    second.answer({"answers": [{"size_bytes": 1}]}, b"x")
     bench.find()
     bench.answer(connection, "load", {})
     bench.answer(connection, "predict")
-    assert bench.heard == [{"outputs": []}] * 2
+    assert bench.bodies == [b"x"] * 2
 
 
 def test_a_refusal_is_told_as_it_is(bench: Bench) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.errors import Refused
+from shared.errors import Refused, from_failure
+from tests.unit.training.child_process import ChildProcess
 from tests.unit.training.conftest import Start
 from worker.serving import predictor
 from worker.training import plan, state
@@ -30,8 +31,7 @@ def model(fitted: Fitted, dataset: Dataset, tmp_path: Path) -> dict[str, Any]:
     ).state
     assert plan.round_count(spec, 1_000) == 1
     (tmp_path / "weights").write_bytes(state.weights(spec, trained))
-    labels = ["row", "column", "down", "up"]
-    return {"model": "m1", "spec": spec, "labels": labels, "path": str(tmp_path / "weights")}
+    return {"model": "m1", "spec": spec, "labels": 4, "path": str(tmp_path / "weights")}
 
 
 def png(image: np.ndarray[Any, Any]) -> bytes:
@@ -40,28 +40,39 @@ def png(image: np.ndarray[Any, Any]) -> bytes:
     return file.getvalue()
 
 
+def array(images: np.ndarray[Any, Any]) -> list[Any]:
+    return ["array", images.nbytes, list(images.shape)]
+
+
+def ask(child: ChildProcess, *predictions: tuple[list[Any], bytes]) -> list[Any]:
+    """The answer to each of these, all in one call: float32 [n, classes], or its failure."""
+    fields = {"model": "m1", "predictions": [pieces for pieces, _ in predictions]}
+    answer, body = child.call("predict", fields, b"".join(data for _, data in predictions))
+    found: list[Any] = []
+    offset = 0
+    for one in answer["answers"]:
+        if "failure" in one:
+            found.append(from_failure(one["failure"]))
+            continue
+        found.append(np.frombuffer(body[offset : offset + one["size_bytes"]], "<f4").reshape(-1, 4))
+        offset += one["size_bytes"]
+    assert offset == len(body)
+    return found
+
+
 def test_arrays_and_image_files_give_the_same_answer(
     start_child: Start, model: dict[str, Any], dataset: Dataset
 ) -> None:
     child = start_child(MODULE)
     assert child.call("load", model)[0]["dropped"] == []
     images = np.asarray(dataset.test.inputs[:50])
-    array = {"form": "array", "bytes": images.nbytes, "shape": [50, 12, 12]}
-    answer, _ = child.call("predict", {"model": "m1", "inputs": [array]}, images.tobytes())
-    outputs = answer["outputs"]
-    right = [
-        model["labels"][place] == output["label"]
-        for place, output in zip(dataset.test.labels, outputs, strict=False)
-    ]
-    assert np.mean(right) >= 0.9
-    for output in outputs:
-        assert sum(output["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-        assert output["label"] == max(output["probabilities"], key=output["probabilities"].get)
+    (found,) = ask(child, ([array(images)], images.tobytes()))
+    assert np.mean(found.argmax(axis=1) == np.asarray(dataset.test.labels[:50])) >= 0.9
+    assert found.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
     files = [png(image[..., 0]) for image in images[:7]]
-    inputs = [{"form": "image", "bytes": len(file), "shape": []} for file in files]
-    answer, _ = child.call("predict", {"model": "m1", "inputs": inputs}, b"".join(files))
-    assert answer["outputs"] == outputs[:7]
+    (same,) = ask(child, ([["image", len(file), []] for file in files], b"".join(files)))
+    assert same.tobytes() == found[:7].tobytes()
 
 
 def test_an_answer_does_not_depend_on_its_company(
@@ -69,17 +80,12 @@ def test_an_answer_does_not_depend_on_its_company(
 ) -> None:
     child = start_child(MODULE)
     child.call("load", model)
-    images = np.asarray(dataset.test.inputs[: 2 * predictor.MICRO_BATCH_ROWS + 3])
-
-    def ask(chosen: np.ndarray[Any, Any]) -> list[Any]:
-        array = {"form": "array", "bytes": chosen.nbytes, "shape": list(chosen.shape)}
-        answer, _ = child.call("predict", {"model": "m1", "inputs": [array]}, chosen.tobytes())
-        return list(answer["outputs"])
-
-    together = ask(images)
-    assert [ask(images[place : place + 1])[0] for place in (0, 1, 40, 66)] == [
-        together[place] for place in (0, 1, 40, 66)
-    ]
+    images = np.asarray(dataset.test.inputs[: 2 * max(predictor.MICRO_BATCH_ROWS) + 3])
+    (together,) = ask(child, ([array(images)], images.tobytes()))
+    alone = [([array(image[np.newaxis])], image.tobytes()) for image in images]
+    for start in range(0, len(images), 5):
+        gathered = ask(child, *alone[start : start + 5])
+        assert b"".join(row.tobytes() for row in gathered) == together[start : start + 5].tobytes()
 
 
 def test_old_models_are_let_go_and_named(start_child: Start, model: dict[str, Any]) -> None:
@@ -88,7 +94,7 @@ def test_old_models_are_let_go_and_named(start_child: Start, model: dict[str, An
         assert child.call("load", model | {"model": f"m{number}"})[0]["dropped"] == []
     assert child.call("load", model | {"model": "new"})[0]["dropped"] == ["m0"]
     with pytest.raises(Refused, match="m0 is not loaded"):
-        child.call("predict", {"model": "m0", "inputs": []})
+        child.call("predict", {"model": "m0", "predictions": []})
 
 
 def test_bad_requests_are_refused_and_end_nothing(
@@ -101,27 +107,21 @@ def test_bad_requests_are_refused_and_end_nothing(
         child.call("load", model | {"path": str(tmp_path / "short")})
     with pytest.raises(Refused, match="cannot be read"):
         child.call("load", model | {"path": str(tmp_path / "absent")})
-    bad: list[tuple[list[dict[str, Any]], bytes]] = [
-        ([], b""),
-        ([{"form": "image", "bytes": 3, "shape": []}], b"abc"),
-        ([{"form": "image", "bytes": 4, "shape": []}], b"abc"),
-        ([{"form": "song", "bytes": 3, "shape": []}], b"abc"),
-        ([{"form": "array", "bytes": 3, "shape": [1, 2, 2]}], b"abc"),
-        ([{"form": "array", "bytes": 3, "shape": [3]}], b"abc"),
-        ([{"form": "array", "bytes": 4, "shape": [1, 2, 2, 1, 1]}], b"abcd"),
-        ([{"form": "array", "bytes": 0, "shape": [0, 2, 2]}], b""),
+    good = ([["array", 144, [1, 12, 12]]], bytes(range(144)))
+    (expected,) = ask(child, good)
+    bad: list[tuple[list[Any], bytes]] = [
+        ([["image", 3, []]], b"abc"),
+        ([["array", 3, [1, 2, 2]]], b"abc"),
+        ([["array", 4, [1, 2, 2, 1]], ["image", 3, []]], b"abcdefg"),
+        ([["array", 3, [3]]], b"abc"),
+        ([["array", 4, [1, 2, 2, 1, 1]]], b"abcd"),
+        ([["array", 0, [0, 2, 2]]], b""),
     ]
-    for inputs, body in bad:
-        with pytest.raises(Refused):
-            child.call("predict", {"model": "m1", "inputs": inputs}, body)
+    before, *refused, after = ask(child, good, *bad, good)
+    assert [type(failure) for failure in refused] == [Refused] * len(bad)
+    assert before.tobytes() == after.tobytes() == expected.tobytes()
+    assert type(ask(child, bad[0])[0]) is Refused
     with pytest.raises(Refused, match="no operation"):
         child.call("train", {})
-    child.call("load", model | {"model": "wordy", "labels": [letter * 200 for letter in "abcd"]})
-    many = {"form": "array", "bytes": 144 * 1_500, "shape": [1_500, 12, 12]}
-    with pytest.raises(Refused, match="Ask for less"):
-        child.call("predict", {"model": "wordy", "inputs": [many]}, bytes(144 * 1_500))
-    tiny = {"form": "array", "bytes": predictor.MAX_OUTPUTS + 1, "shape": [predictor.MAX_OUTPUTS + 1, 1, 1]}
-    with pytest.raises(Refused, match="at most"):
-        child.call("predict", {"model": "m1", "inputs": [tiny]}, bytes(predictor.MAX_OUTPUTS + 1))
-    one = {"form": "array", "bytes": 144, "shape": [1, 12, 12]}
-    assert len(child.call("predict", {"model": "m1", "inputs": [one]}, bytes(144))[0]["outputs"]) == 1
+    with pytest.raises(Refused, match="4 classes and 3 labels"):
+        child.call("load", model | {"labels": 3})

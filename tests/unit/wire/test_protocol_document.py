@@ -61,6 +61,7 @@ def test_every_raft_message_has_all_its_fields(message: type[Any]) -> None:
         messages.INLINE_BYTES,
         messages.PAGE_ROWS,
         messages.NAME_CHARACTERS,
+        messages.PREDICT_IMAGES,
     ],
 )
 def test_every_limit_is_stated(limit: int) -> None:

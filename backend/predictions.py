@@ -1,0 +1,86 @@
+"""Predictions as people read them, and many images over all workers."""
+
+import sys
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from backend.client import Answer, ClusterClient
+from shared.errors import ProtocolViolation, Refused
+from shared.messages import Predict, PredictInput
+
+ANSWER_S = 60.0
+PROBABILITY_DIGITS = 7
+UNDER_WAY = 4
+"""Requests of one prediction at once, so that every worker has something to do."""
+RECEIPT = ("model", "digest", "term", "index", "worker")
+
+Batch = tuple[list[PredictInput], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to one request: `receipt` says who gave it, `probabilities` is float32 [images, labels], flat."""
+
+    receipt: dict[str, Any]
+    labels: list[str]
+    probabilities: "array[float]"
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """For each image {"label", "probabilities": {label: p}}, as CONTRACT has it."""
+        width = len(self.labels)
+        rows = (
+            self.probabilities[start : start + width] for start in range(0, len(self.probabilities), width)
+        )
+        return [
+            {
+                "label": self.labels[row.index(max(row))],
+                "probabilities": {
+                    label: round(p, PROBABILITY_DIGITS) for label, p in zip(self.labels, row, strict=True)
+                },
+            }
+            for row in rows
+        ]
+
+
+def read(answer: Answer) -> Prediction:
+    """The worker's answer to `Predict`. Raises `ProtocolViolation` for one that is none."""
+    labels = answer.header.get("labels")
+    if not isinstance(labels, list) or not labels or len(answer.body) % (4 * len(labels)):
+        raise ProtocolViolation("The answer to a prediction cannot be read.")
+    probabilities = array("f", answer.body)
+    if sys.byteorder == "big":
+        probabilities.byteswap()
+    return Prediction({name: answer.header.get(name) for name in RECEIPT}, labels, probabilities)
+
+
+def predict(client: ClusterClient, model: str, batches: Iterable[Batch]) -> Iterator[Prediction]:
+    """The answers to all batches, in order, from as many workers as there are.
+
+    The first answer says which model it is: the others are asked of that one, whatever its name stands for by then. Raises
+    as `ClusterClient.call`.
+    """
+    remaining = iter(batches)
+    pieces, body = next(remaining)
+    first = read(client.call_any(Predict(model, tuple(pieces)), body, answer_s=ANSWER_S))
+    yield first
+    model = str(first.receipt["model"])
+
+    def ask(batch: Batch) -> Prediction:
+        pieces, body = batch
+        found = read(client.call_any(Predict(model, tuple(pieces)), body, answer_s=ANSWER_S))
+        if found.receipt["digest"] != first.receipt["digest"]:
+            raise Refused("The model changed between two requests.", "Ask again.")
+        return found
+
+    with ThreadPoolExecutor(UNDER_WAY, "predict") as pool:
+        asked: deque[Future[Prediction]] = deque()
+        for batch in remaining:
+            asked.append(pool.submit(ask, batch))
+            if len(asked) > UNDER_WAY:
+                yield asked.popleft().result()
+        while asked:
+            yield asked.popleft().result()

@@ -1,0 +1,72 @@
+"""Predictions that clients ask of this worker, whether it leads or not.
+
+A prediction takes a read index, waits until this worker has applied it, and runs on the bits of the weights that the model
+has then. The answer is the probabilities as the predictor made them, and a receipt.
+"""
+
+from typing import TYPE_CHECKING
+
+from shared.errors import MinkaError, Refused
+from shared.messages import PREDICT_BYTES, PREDICT_IMAGES, Predict, PredictInput
+from worker.connections import Request
+from worker.serving.service import FLOAT_BYTES, Inputs, Prediction
+
+if TYPE_CHECKING:
+    from worker.node import Node
+
+
+class Predictions:
+    """Answers the operation `predict`."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    def answer(self, request: Request, asked: Predict) -> None:
+        """Answer one request, later; raises `Refused` for one that no model could answer."""
+        if len(request.body) > PREDICT_BYTES:
+            raise Refused(f"A prediction takes at most {PREDICT_BYTES} bytes of inputs.", "Send fewer.")
+        if sum(one.size_bytes for one in asked.inputs) != len(request.body) or not asked.inputs:
+            raise Refused("The inputs' sizes do not add up to the bytes that were sent.")
+        images = sum(map(images_of, asked.inputs))
+        if images > PREDICT_IMAGES:
+            raise Refused(f"A prediction takes at most {PREDICT_IMAGES:,} images.", "Send fewer at a time.")
+        self._node.requests.after_read(request, lambda: self._run(request, asked, images))
+
+    def _run(self, request: Request, asked: Predict, images: int) -> None:
+        model = self._node.registry.find_model(asked.model)
+        if model.weights is None:
+            raise Refused(f"{model.id} is {model.status}: it has no weights to predict with.")
+        labels = model.facts["labels"]
+        if images * len(labels) * FLOAT_BYTES > PREDICT_BYTES:
+            raise Refused(
+                f"The answer would have more than {PREDICT_BYTES} bytes.", "Send fewer images at a time."
+            )
+        receipt = {
+            "model": model.id,
+            "digest": model.weights.digest,
+            "term": self._node.driver.leadership.term,
+            "index": self._node.registry.applied_index,
+            "worker": self._node.settings.id,
+            "labels": labels,
+        }
+
+        def came(answer: Prediction | MinkaError) -> None:
+            if isinstance(answer, MinkaError):
+                self._node.requests.fail(request, answer)
+            else:
+                request.reply(receipt, answer.probabilities)
+
+        pieces = [(one.form, one.size_bytes, one.shape) for one in asked.inputs]
+        self._node.service.predict(model, Inputs(pieces, images, request.body), came)
+
+
+def images_of(one: PredictInput) -> int:
+    """How many images this says that it is. Raises `Refused` for a form that there is not."""
+    if one.form == "image" and not one.shape:
+        return 1
+    if one.form == "array" and len(one.shape) in (3, 4):
+        return one.shape[0]
+    raise Refused(
+        f"There is no form of input {one.form[:20]!r} with {len(one.shape)} dimensions.",
+        "Send an image, or an array [n, height, width] or [n, height, width, channels].",
+    )
