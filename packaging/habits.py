@@ -11,7 +11,7 @@ import environment
 import simulate
 from terminal import Terminal
 
-BENCHES = ("commit", "soak")
+BENCHES = ("commit", "serving", "soak")
 CHECKS = (
     ("layout", ("-m", "ruff", "format", "--check", "--quiet", ".")),
     ("lint", ("-m", "ruff", "check", "--quiet", ".")),

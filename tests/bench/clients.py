@@ -1,7 +1,8 @@
 """Closed-loop clients in one process: each sends its next request when the last one is answered.
 
 `python -m tests.bench.clients` is started by the benches, so that the load has a core's share of its own:
-``minka|etcd put|read CLIENTS SECONDS HOST:PORT [ID KEY]``. It prints one JSON object, {"rate", "p50_ms", "p99_ms"}.
+``minka|etcd put|read CLIENTS SECONDS HOST:PORT [ID KEY]``, or ``minka predict`` with several ``HOST:PORT`` and ``ID`` behind
+commas, and a MODEL at the end. It prints one JSON object, {"rate", "p50_ms", "p99_ms"}.
 """
 
 import base64
@@ -21,6 +22,7 @@ from worker.loop import Loop
 from worker.settings import read_address
 
 VALUE_BYTES = 1_024
+IMAGE_BYTES = 28 * 28
 
 
 class Meter:
@@ -44,22 +46,31 @@ class Meter:
 
 
 class MinkaClient:
-    """One connection to the leader: puts of 1 KiB, or reads that take a read index."""
+    """One connection to a worker: puts of 1 KiB, reads that take a read index, or predictions of one image."""
 
     def __init__(
-        self, loop: Loop, address: tuple[str, int], worker: str, key: bytes, op: str, meter: Meter
+        self,
+        loop: Loop,
+        address: tuple[str, int],
+        worker: str,
+        key: bytes,
+        op: str,
+        meter: Meter,
+        model: str = "",
     ) -> None:
-        self._op, self._meter = op, meter
-        self._body = os.urandom(VALUE_BYTES) if op == "put" else b""
+        self._op, self._meter, self._model = op, meter, model
+        self._body = os.urandom({"put": VALUE_BYTES, "predict": IMAGE_BYTES}.get(op, 0))
         self._digest = hashlib.sha256(self._body).hexdigest()
         self._session = self._number = 0
         self._encoder, self._decoder = FrameEncoder(), FrameDecoder()
         self._socket = socket.create_connection(address)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._shake_hands(worker, key)
-        self._socket.sendall(
-            self._encoder.encode(Frame(FrameType.REQUEST, {"id": 0, "op": "session", "client": "bench"}))
-        )
+        if op == "predict":
+            self._next()
+        else:
+            session = Frame(FrameType.REQUEST, {"id": 0, "op": "session", "client": "bench"})
+            self._socket.sendall(self._encoder.encode(session))
         loop.watch(self._socket, selectors.EVENT_READ, self._readable)
 
     def _shake_hands(self, worker: str, key: bytes) -> None:
@@ -87,6 +98,9 @@ class MinkaClient:
                 "digest": self._digest,
                 "size_bytes": VALUE_BYTES,
             }
+        if self._op == "predict":
+            image = {"form": "array", "size_bytes": IMAGE_BYTES, "shape": [1, 28, 28]}
+            header = {"id": number, "op": "predict", "model": self._model, "inputs": [image]}
         self._sent = time.perf_counter()
         self._socket.sendall(self._encoder.encode(Frame(FrameType.REQUEST, header, self._body)))
 
@@ -150,13 +164,14 @@ class EtcdClient:
 def main(arguments: list[str]) -> None:
     """See the module's docstring."""
     system, op, clients, seconds, where, *more = arguments
-    loop, meter, address = Loop(), Meter(), read_address(where)
+    loop, meter, addresses = Loop(), Meter(), [read_address(one) for one in where.split(",")]
     make: Callable[[int], object]
     if system == "minka":
-        worker, key = more[0], bytes.fromhex(more[1])
-        make = lambda _: MinkaClient(loop, address, worker, key, op, meter)  # noqa: E731
+        workers, key, model = more[0].split(","), bytes.fromhex(more[1]), "".join(more[2:])
+        places = list(zip(addresses, workers, strict=True))
+        make = lambda number: MinkaClient(loop, *places[number % len(places)], key, op, meter, model)  # noqa: E731
     else:
-        make = lambda number: EtcdClient(loop, address, number, op, meter)  # noqa: E731
+        make = lambda number: EtcdClient(loop, addresses[0], number, op, meter)  # noqa: E731
     kept = [make(number) for number in range(int(clients))]
     loop.call_later(float(seconds), loop.stop)
     loop.run(lambda: None)

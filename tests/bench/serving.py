@@ -1,0 +1,135 @@
+"""`dev.py bench serving`: predictions of three workers on this machine.
+
+One client with one image at a time, 64 of them, and a batch of 10,000 images, beside the bare NumPy forward pass of the same
+weights in the same run: on its own, and in a loop of pieces as they fit the cache. Medians of several rounds, taken in turn.
+With ``--peer PYTHON``, an interpreter that has fastapi, uvicorn, onnx and onnxruntime, also a server of the same model made
+of these.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.client import ClusterClient
+from backend.predictions import predict
+from backend.transfers import fetch
+from backend.weights import write_npz
+from shared.datasets import load_inputs
+from shared.messages import PredictInput
+from tests.bench.commit import Result, load
+from tests.live.cluster import LiveCluster
+from tests.live.conftest import SAMPLES
+from tests.live.test_training import finished, train
+
+BATCH = 10_000
+PIECE = 1_000
+Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def main(arguments: list[str]) -> int:
+    """Print the figures, with --json as one document."""
+    parser = argparse.ArgumentParser(prog="dev.py bench serving", description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--peer", metavar="PYTHON", help="also measure a server of FastAPI and onnxruntime")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="minka-bench-") as directory:
+        report = measure(Path(directory), options)
+    if options.json:
+        print(json.dumps(report))
+    else:
+        show(report)
+    return 0
+
+
+def measure(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """All figures: rates per second, times in milliseconds."""
+    rounds: dict[str, list[Result]] = {}
+    with LiveCluster(directory / "minka", 3) as cluster, cluster.client() as client:
+        row = finished(client, train(client, epochs=3, seed=7))
+        write_npz(row, fetch(client, row["digest"], row["bytes"]), directory / "model.npz")
+        images = load_inputs(SAMPLES / "mnist-test-images.idx.gz", "test")
+        images = np.tile(images, (-(-BATCH // len(images)), 1, 1, 1))[:BATCH]
+        where = [
+            ",".join(f"127.0.0.1:{port}" for port in cluster.ports.values()),
+            ",".join(cluster.ids),
+            cluster.client_key.hex(),
+            row["id"],
+        ]
+        forward = bare_forward(directory / "model.npz")
+        batch(client, row["id"], images)
+        for _ in range(options.rounds):
+            for name, clients in (("one_client", 1), ("64_clients", 64)):
+                rounds.setdefault(name, []).append(load("minka", "predict", clients, options.seconds, where))
+            for name, work in (
+                ("bare", lambda: forward(images)),
+                ("bare_pieces", lambda: [forward(images[at : at + 256]) for at in range(0, BATCH, 256)]),
+                ("batch", lambda: batch(client, row["id"], images)),
+            ):
+                rounds.setdefault(name, []).append({"rate": rate(work)})
+    report = {
+        name: {key: statistics.median(one[key] for one in results) for key in results[0]}
+        for name, results in rounds.items()
+    }
+    report["batch"]["of_bare"] = statistics.median(
+        ours["rate"] / bare["rate"] for ours, bare in zip(rounds["batch"], rounds["bare"], strict=True)
+    )
+    return report
+
+
+def rate(work: Callable[[], object]) -> float:
+    """Images per second."""
+    began = time.perf_counter()
+    work()
+    return BATCH / (time.perf_counter() - began)
+
+
+def batch(client: ClusterClient, model: str, images: NDArray[np.uint8]) -> int:
+    """Predict all images as `minka predict --inputs` does, up to the probabilities."""
+    pieces = (images[at : at + PIECE] for at in range(0, len(images), PIECE))
+    batches = (([PredictInput("array", one.nbytes, one.shape)], one.tobytes()) for one in pieces)
+    return sum(len(found.probabilities) for found in predict(client, model, batches))
+
+
+def bare_forward(path: Path) -> Forward:
+    """The forward pass of an exported perceptron, as one writes it in NumPy."""
+    with np.load(path) as arrays:
+        weights = [arrays[name] for name in arrays if name.startswith("dense")]
+        mean, deviation = arrays["mean"], arrays["deviation"]
+
+    def forward(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        x = ((images - mean) / deviation).reshape(len(images), -1)
+        for weight, bias in zip(weights[::2], weights[1::2], strict=True):
+            x = x @ weight + bias
+            if weight is not weights[-2]:
+                x = np.maximum(x, 0)
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        return np.asarray(e / e.sum(axis=1, keepdims=True), np.float32)
+
+    return forward
+
+
+def show(report: dict[str, Any]) -> None:
+    """The figures for people."""
+    for name, values in report.items():
+        print(
+            f"{name:14}",
+            "  ".join(f"{key.removesuffix('_ms')} {value:,.2f}" for key, value in values.items()),
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
