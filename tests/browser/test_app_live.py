@@ -10,7 +10,7 @@ from backend.desktop.bridge import Bridge, DownloadsFolder
 from backend.desktop.link import Target
 from backend.window import open_client
 from tests.browser.chromium import ARGUMENTS, CHROMIUM
-from tests.browser.test_app import draw_seven, drop, visit
+from tests.browser.hands import draw_seven, drop, visit
 from tests.live.cluster import LiveCluster
 
 pytestmark = [pytest.mark.browser, pytest.mark.live]
