@@ -8,7 +8,7 @@ import io
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +20,7 @@ from shared.messages import (
     CHUNK_BYTES,
     INLINE_BYTES,
     NAME_CHARACTERS,
+    AbandonUpload,
     BeginUpload,
     FinishUpload,
     Put,
@@ -28,7 +29,12 @@ from shared.messages import (
 )
 
 Progress = Callable[[int, int], None]
-"""Told the bytes done and the bytes in all, after each chunk."""
+"""Told the bytes done and the bytes in all, after each chunk; may raise `Cancelled`."""
+
+
+class Cancelled(Exception):
+    """Raised by a `Progress` that a person has cancelled: the transfer ends, and leaves nothing behind."""
+
 
 RESTARTS_LIMIT = 3
 """How often an upload is begun again without a byte of progress, as new leaders may hold fewer of its bytes."""
@@ -55,7 +61,8 @@ def upload(
     """Put the bytes of a file, or these bytes, into the cluster under `name`, and return the new file's row.
 
     Up to `INLINE_BYTES` travel with the command; more are uploaded first, from where an earlier upload of the same bytes
-    broke off. Raises `Refused` for a file that cannot be read or that changes meanwhile, and as `ClusterClient` does.
+    broke off. Raises `Refused` for a file that cannot be read or that changes meanwhile, and as `ClusterClient` does;
+    `Cancelled` when `progress` does, and then the workers have removed what came of it.
     """
     name = checked_name(name)
     with _opened(source) as stream:
@@ -76,7 +83,11 @@ def upload(
                 _send_blob(client, stream, name, digest, size_bytes, progress)
                 return True
 
-            _send_blob(client, stream, name, digest, size_bytes, progress)
+            try:
+                _send_blob(client, stream, name, digest, size_bytes, progress)
+            except Cancelled:
+                _abandon(client, digest)
+                raise
             answer = client.command(
                 lambda ticket: Put(ticket, name, digest, size_bytes),
                 answer_s=FINISH_ANSWER_S,
@@ -108,7 +119,7 @@ def download(
 
     They are collected beside it, under a name made of the digest, so that a download that broke off goes on; then
     verified, and put at `target` at once. Raises `Refused` when the target cannot be written or no worker's bytes are those
-    of the digest (nothing is left at `target` then), and as `ClusterClient` does.
+    of the digest (nothing is left at `target` then), and as `ClusterClient` does; `Cancelled` when `progress` does.
     """
     digest, size_bytes = str(row["digest"]), int(row["bytes"])
     part = target.parent / f".{digest[:32]}.minka-part"
@@ -121,6 +132,9 @@ def download(
             part.unlink()
             raise _corrupt(digest)
         os.replace(part, target)
+    except Cancelled:
+        part.unlink(missing_ok=True)
+        raise
     except OSError as error:
         raise Refused(f"{target} cannot be written: {error.strerror or error}.") from error
     return Download(target, size_bytes, digest)
@@ -193,6 +207,13 @@ def _read(client: ClusterClient, source: Address | None, request: Read) -> Answe
             except (Refused, NotLeader, Unreachable, TimedOut):
                 continue
         raise refusal
+
+
+def _abandon(client: ClusterClient, digest: str) -> None:
+    """Each leader so far may have some of the bytes. One that cannot be asked removes them by itself, later."""
+    for address in client.addresses:
+        with suppress(MinkaError):
+            client.call_worker(address, AbandonUpload(digest))
 
 
 def _send_blob(

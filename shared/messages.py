@@ -172,6 +172,14 @@ class FinishUpload:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class AbandonUpload:
+    """-> {} once nothing is left of an unfinished upload of these bytes. Any worker may be asked, about its own disk."""
+
+    op: ClassVar[str] = "abandon"
+    digest: str
+
+
 @value
 class Put:
     """Name these bytes. Body: the bytes themselves when there are at most `INLINE_BYTES`, else nothing.
@@ -298,18 +306,18 @@ class Predict:
 
 Operation = (
     Status | OpenSession | Records | AddMember | RemoveMember | TransferLeader | BeginUpload | UploadChunk
-    | FinishUpload | Put | Remove | Files | FindFile | Read
+    | FinishUpload | AbandonUpload | Put | Remove | Files | FindFile | Read
     | Verify | Train | Models | ShowModel | Cancel | Predict
 )  # fmt: skip
 
-ANY_WORKER: frozenset[type[Any]] = frozenset((Read, Predict))
+ANY_WORKER: frozenset[type[Any]] = frozenset((Read, AbandonUpload, Predict))
 """What others than the leader answer, too."""
 
 OPERATIONS: dict[str, type[Any]] = {
     operation.op: operation
     for operation in (
         Status, OpenSession, Records, AddMember, RemoveMember, TransferLeader, BeginUpload, UploadChunk, FinishUpload,
-        Put, Remove, Files, FindFile, Read,
+        AbandonUpload, Put, Remove, Files, FindFile, Read,
         Verify, Train, Models, ShowModel, Cancel, Predict,
     )
 }  # fmt: skip

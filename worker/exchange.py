@@ -119,6 +119,10 @@ class Exchange:
         """Store a client's next bytes; an offset that does not fit is answered with the one that does."""
         self._uploads.chunk(request, digest, offset, data)
 
+    def abandon(self, request: Request, digest: str) -> None:
+        """Remove what came of an upload that a client has given up."""
+        self._uploads.abandon(request, digest)
+
     def finish(self, request: Request, digest: str) -> None:
         """Verify a client's upload, make it durable here and on a majority, then answer."""
 

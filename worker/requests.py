@@ -46,6 +46,7 @@ class Requests:
             messages.BeginUpload: self._begin_upload,
             messages.UploadChunk: self._upload_chunk,
             messages.FinishUpload: self._finish_upload,
+            messages.AbandonUpload: self._abandon_upload,
             messages.Put: self._put,
             messages.Remove: self._remove,
             messages.Files: self._files,
@@ -158,6 +159,9 @@ class Requests:
 
     def _finish_upload(self, request: Request, asked: messages.FinishUpload) -> None:
         self._node.exchange.finish(request, asked.digest)
+
+    def _abandon_upload(self, request: Request, asked: messages.AbandonUpload) -> None:
+        self._node.exchange.abandon(request, _blob(asked.digest, 0).digest)
 
     def _put(self, request: Request, asked: messages.Put) -> None:
         self._node.space.check()

@@ -112,6 +112,23 @@ class Uploads:
 
         receiving.lane.run(finish, finished)
 
+    def abandon(self, request: Request, digest: str) -> None:
+        """Remove what came of these bytes, if they are not whole; whoever else was sending them begins again."""
+        receiving = self._open.pop(digest, None)
+
+        def abandon() -> None:
+            if receiving is not None and receiving.upload is not None:
+                receiving.upload.cancel()
+            self._store.forget(digest)
+
+        def abandoned(_: None, error: BaseException | None) -> None:
+            if error is None:
+                request.reply({})
+            else:
+                request.fail(as_refusal(error))
+
+        (receiving.lane if receiving is not None else Lane(self._transfers)).run(abandon, abandoned)
+
     def _receiving(self, digest: str) -> _Receiving:
         receiving = self._open.get(digest)
         if receiving is None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from backend.transfers import Cancelled
 from shared.errors import Busy, MinkaError, Refused
 
 WORKERS = 3
@@ -25,10 +26,6 @@ RATE_WINDOW_S = 3.0
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 log = logging.getLogger(__name__)
-
-
-class Cancelled(Exception):
-    """Raised inside a job's progress call when a person has cancelled it."""
 
 
 Progress = Callable[[int], None]

@@ -9,6 +9,7 @@ from typing import Any
 from backend.client import Answer, ClusterClient
 from shared.errors import AccessDenied, MinkaError, Refused, Unreachable
 from shared.messages import (
+    AbandonUpload,
     BeginUpload,
     Cancel,
     Files,
@@ -66,6 +67,11 @@ class FakeCluster(ClusterClient):
 
     def call_any(self, request: Operation, body: bytes = b"", **_patience: Any) -> Answer:
         return self._carry(request, body)
+
+    def call_worker(
+        self, address: tuple[str, int], request: Operation, *, answer_s: float | None = None
+    ) -> Answer:
+        return self._carry(request, b"")
 
     def command(self, make: Callable[[Ticket], Operation], body: bytes = b"", **_patience: Any) -> Answer:
         return self._carry(make(Ticket(1, 1, 1)), body)
@@ -172,6 +178,9 @@ class FakeCluster(ClusterClient):
             case UploadChunk():
                 self.blobs[request.digest] = self.blobs.get(request.digest, b"") + body
                 header = {"offset": len(self.blobs[request.digest])}
+            case AbandonUpload():
+                self.blobs.pop(request.digest, None)
+                header = {}
             case FinishUpload():
                 header = {}
             case Put():

@@ -4,12 +4,13 @@ import hashlib
 import random
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from backend.transfers import fetch, upload
+from backend.transfers import Cancelled, fetch, upload
 from shared.errors import AccessDenied, MinkaError, Refused
-from shared.messages import FindFile, Put, Verify
+from shared.messages import Files, FindFile, Put, Verify
 from tests.live.cluster import LiveCluster, wait_for
 
 Start = Callable[..., LiveCluster]
@@ -74,6 +75,54 @@ def test_acknowledged_files_survive_kill_9_of_the_leader_during_upload(start_clu
         assert equal_everywhere(verified, 3)
     digests = {row["state_digest"] for row in cluster.ready()["workers"]}
     assert len(digests) == 1
+
+
+def test_an_upload_that_is_cancelled_leaves_nothing_on_any_worker(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    data = random.Random(1).randbytes(4_000_000)
+
+    def part_way(done: int, _total: int) -> None:
+        if done >= 2_000_000:
+            assert any(partials(cluster))
+            raise Cancelled
+
+    with cluster.client() as client:
+        with pytest.raises(Cancelled):
+            upload(client, data, "large", part_way)
+        assert not any(partials(cluster))
+        row = upload(client, data, "again", no_progress)
+        assert fetch(client, row["digest"], row["bytes"]) == data
+
+
+def test_an_upload_goes_on_under_the_next_client_and_the_next_leader(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    data = random.Random(1).randbytes(6_000_000)
+
+    class Gone(Exception):
+        """The client's process has ended."""
+
+    def gone(done: int, _total: int) -> None:
+        if done >= 4_000_000:
+            raise Gone
+
+    with cluster.client() as client, pytest.raises(Gone):
+        upload(client, data, "large", gone)
+    sent: list[int] = []
+
+    def kill_the_leader(done: int, _total: int) -> None:
+        if not sent:
+            cluster.kill(cluster.leader())
+        sent.append(done)
+
+    with cluster.client() as client:
+        row = upload(client, data, "large", kill_the_leader)
+        assert sent[0] > 4_000_000
+        assert fetch(client, row["digest"], row["bytes"]) == data
+        assert [file["id"] for file in client.call(Files()).header["files"]] == [row["id"]]
+
+
+def partials(cluster: LiveCluster) -> list[Path]:
+    return [path for id in cluster.ids for path in (cluster.directory / id / "blobs" / "partial").iterdir()]
 
 
 def test_a_repeated_command_is_applied_once(start_cluster: Start) -> None:

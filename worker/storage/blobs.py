@@ -280,15 +280,22 @@ class BlobStore:
 
     def expire(self, now: float, idle_s: float) -> list[str]:
         """Remove partial files that nobody is sending and that have not grown for `idle_s` seconds before `now`."""
-        gone: list[str] = []
-        for digest in self._disk.list(self._partial):
-            path = self._partial / digest
-            with self._moving(digest, self._expiring) as may:
-                if not may or self._disk.size(path) is None:
-                    continue
-                if now - self._disk.modified(path) >= idle_s:
-                    self._disk.remove(path)
-                    gone.append(digest)
+        return [
+            digest
+            for digest in self._disk.list(self._partial)
+            if self._forget(digest, lambda path: now - self._disk.modified(path) >= idle_s)
+        ]
+
+    def forget(self, digest: str) -> None:
+        """Remove the partial file of a blob, unless somebody is sending it."""
+        self._forget(digest, lambda path: True)
+
+    def _forget(self, digest: str, stale: Callable[[Path], bool]) -> bool:
+        path = self._partial / digest
+        with self._moving(digest, self._expiring) as may:
+            gone = may and self._disk.size(path) is not None and stale(path)
+            if gone:
+                self._disk.remove(path)
         return gone
 
     # --- between a store and its uploads

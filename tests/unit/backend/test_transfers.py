@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backend.client import ClusterClient
-from backend.transfers import download, fetch, upload
+from backend.transfers import Cancelled, download, fetch, upload
 from shared.errors import BytesMissing, NoSpace, OutcomeUnknown, Refused
 from shared.messages import CHUNK_BYTES, INLINE_BYTES, NAME_CHARACTERS
 from tests.unit.backend.fake_cluster import Asked, FakeCluster, HangUp, Reply
@@ -208,6 +208,46 @@ def test_a_name_from_a_disk_of_another_encoding_becomes_text(cluster: FakeCluste
 def test_a_name_that_nobody_could_use_is_refused(connect: Connect, name: str) -> None:
     with pytest.raises(Refused, match="name of a file"):
         upload(connect(0), b"x", name)
+
+
+def cancel_after(chunks: int) -> Callable[[int, int], None]:
+    left = iter(range(chunks))
+
+    def progress(_done: int, _total: int) -> None:
+        if next(left, None) is None:
+            raise Cancelled
+
+    return progress
+
+
+def test_an_upload_that_is_cancelled_is_abandoned_on_every_worker(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    client = connect(0)
+    client.status()
+    told: list[str] = []
+
+    def abandoned(asked: Asked) -> Reply | None:
+        told.append(asked.worker.id)
+        if asked.worker.id == "w1":
+            raise HangUp
+        return {}, b""
+
+    cluster.on("abandon", abandoned, times=3)
+    with pytest.raises(Cancelled):
+        upload(client, content(3 * CHUNK_BYTES), "large", cancel_after(1))
+    assert told == ["w1", "w2", "w3"]
+    assert cluster.files == []
+
+
+def test_a_download_that_is_cancelled_leaves_nothing(
+    cluster: FakeCluster, connect: Connect, tmp_path: Path
+) -> None:
+    client = connect(0)
+    row = put(client, 3 * CHUNK_BYTES)
+    with pytest.raises(Cancelled):
+        download(client, row, tmp_path / "copy", cancel_after(2))
+    assert list(tmp_path.iterdir()) == []
 
 
 def put(client: ClusterClient, size_bytes: int) -> dict[str, Any]:
