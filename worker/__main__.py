@@ -19,6 +19,8 @@ from worker.raft.entries import MAX_MEMBERS
 from worker.settings import Settings, read_address, read_keys, read_peers
 
 T = TypeVar("T")
+QUOTA_LEAST_BYTES = 64 * 1_048_576
+"""For the reserve, a log and its snapshots."""
 SWITCH_S = 0.001 if sys.platform == "win32" else 0.0005
 """How soon a thread that waits for the interpreter's lock is given it. Python's own 5 ms would pass twice in each round of
 the log, while the node thread applies entries: before the log writer begins, and before it can say that it is done. Windows
@@ -96,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="C",
         help="processes that train (default: all cores)",
     )
+    parser.add_argument(
+        "--quota",
+        type=int,
+        metavar="BYTES",
+        help="the most its folder may hold (default: what its disk holds)",
+    )
     for name, kind in (
         ("--compact-entries", int),
         ("--compact-bytes", int),
@@ -131,6 +139,8 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         raise Refused(f"--peers names {len(peers)} workers.", f"A cluster has at most {MAX_MEMBERS}.")
     if not 1 <= parsed.cores <= 1_024:
         raise Refused(f"--cores is {parsed.cores}.", "Give a number from 1 to 1024.")
+    if parsed.quota is not None and parsed.quota < QUOTA_LEAST_BYTES:
+        raise Refused(f"--quota is {parsed.quota}.", f"Give at least {QUOTA_LEAST_BYTES} bytes.")
     settings = Settings(
         id=parsed.id,
         data=parsed.data.absolute(),
@@ -140,6 +150,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         peers=peers,
         keys=read_keys(parsed.keys),
         cores=parsed.cores,
+        quota_bytes=parsed.quota,
     )
     given = {
         "compact_entries": parsed.compact_entries,

@@ -98,7 +98,7 @@ class Node:
         self.requests = Requests(self)
         self._door = Door(self)
         self.transfers = Transfers(self.loop)
-        self.space = Space(self.loop, self.transfers, self._reserve, self.log)
+        self.space = Space(self, self._reserve)
         self.links = PeerLinks(
             self.loop, settings.id, self.cluster, settings.keys.cluster, self.peer_lost, self.log
         )
@@ -272,6 +272,7 @@ class Node:
 
     def applied(self, entry: Entry, outcome: Outcome | None) -> None:
         self.snapshots.applied(entry)
+        self.space.took(len(entry.data))
         self._feed.applied(entry, outcome)
         if outcome is not None:
             if outcome.record is not None:
@@ -390,6 +391,7 @@ class Node:
             "files": len(self.registry.files),
             "models": len(self.registry.models),
             "cores": self.settings.cores,
+            "room": self.space.room_bytes,
             "leader": status.leader,
         }
 

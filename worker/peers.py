@@ -45,6 +45,8 @@ class Row:
     cores: int
     monitor: str | None = None
     leader: str | None = None
+    room: int | None = None
+    """Bytes that it can still take, on its disk and by its quota."""
 
 
 ROW_FIELDS = tuple(field.name for field in dataclasses.fields(Row))

@@ -147,8 +147,9 @@ class Requests:
     # --- files
 
     def _begin_upload(self, request: Request, asked: messages.BeginUpload) -> None:
-        self._node.space.check()
         blob = _blob(asked.digest, asked.size_bytes)
+        if not self._node.store.use(blob.digest):
+            self._node.space.check(blob.size_bytes)
         # A leader that was deposed and does not know it must not say that the bytes are where they are needed.
         self.after_read(request, lambda: self._node.exchange.begin(request, blob))
 
@@ -164,7 +165,7 @@ class Requests:
         self._node.exchange.abandon(request, _blob(asked.digest, 0).digest)
 
     def _put(self, request: Request, asked: messages.Put) -> None:
-        self._node.space.check()
+        self._node.space.check(min(asked.size_bytes, INLINE_BYTES))
         blob = _blob(asked.digest, asked.size_bytes)
         if not asked.name or len(asked.name) > messages.NAME_CHARACTERS:
             raise Refused(f"A file needs a name of 1 to {messages.NAME_CHARACTERS} characters.")

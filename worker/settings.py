@@ -35,6 +35,8 @@ class Settings:
     """A snapshot is made when the log has grown by so many entries, or so many bytes."""
     blob_idle_s: float = 600.0
     """A blob that nothing names is removed when it was not in use for so long."""
+    quota_bytes: int | None = None
+    """What the worker's folder may hold; None: as much as its disk."""
     scrub_pause_s: float = 60.0
     """Between two readings of all that is on the disk."""
 

@@ -139,6 +139,11 @@ class Snapshots:
         self._growth_bytes = self._growth_entries = 0
         self.store.keep([index])
 
+    def hurry(self) -> None:
+        """There is no room: make a snapshot, if the log has grown at all, so that what nothing names any more can go."""
+        if self._node.registry.applied_index > self._newest:
+            self._growth_entries = max(self._growth_entries, self._node.settings.compact_entries)
+
     def look(self) -> None:
         """Have a snapshot made if it is time. Called between the turns of the driver."""
         if self._fresh:

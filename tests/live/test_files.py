@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backend.transfers import Cancelled, fetch, upload
-from shared.errors import AccessDenied, MinkaError, Refused
-from shared.messages import Files, FindFile, Put, Verify
+from shared.errors import AccessDenied, MinkaError, NoSpace, Refused
+from shared.messages import Files, FindFile, Put, Remove, Verify
 from tests.live.cluster import LiveCluster, wait_for
 
 Start = Callable[..., LiveCluster]
@@ -123,6 +123,27 @@ def test_an_upload_goes_on_under_the_next_client_and_the_next_leader(start_clust
 
 def partials(cluster: LiveCluster) -> list[Path]:
     return [path for id in cluster.ids for path in (cluster.directory / id / "blobs" / "partial").iterdir()]
+
+
+def test_beyond_its_quota_a_cluster_takes_nothing_new_and_reads_and_removes(start_cluster: Start) -> None:
+    cluster = start_cluster(options=("--quota", str(80 * 1_048_576)))
+    with cluster.client() as client:
+        kept = upload(client, random.Random(1).randbytes(20_000_000), "kept", no_progress)
+        with pytest.raises(NoSpace, match="quota leaves"):
+            upload(client, random.Random(2).randbytes(60_000_000), "too large", no_progress)
+        assert not any(partials(cluster))
+
+        def is_full() -> bool:
+            try:
+                upload(client, random.Random().randbytes(4_000_000), "more", no_progress)
+            except NoSpace:
+                return True
+            return False
+
+        wait_for("a quota that is used up", is_full)
+        assert len(fetch(client, kept["digest"], kept["bytes"])) == kept["bytes"]
+        client.command(lambda ticket: Remove(ticket, kept["id"]))
+        assert kept["id"] not in [row["id"] for row in client.call(Files()).header["files"]]
 
 
 def test_a_repeated_command_is_applied_once(start_cluster: Start) -> None:

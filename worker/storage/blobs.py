@@ -63,6 +63,10 @@ class BlobStore:
         """Digests whose partial file is being removed: the blob itself, if it is here, may be used all the same."""
         self._mending: set[str] = set()
         """Digests whose damaged bytes are being written anew: their file stays meanwhile."""
+        self.quota_left_bytes: Callable[[], float] = lambda: math.inf
+        """Asked before a blob is received, beside the disk."""
+        self.grown_bytes = 0
+        """What has come; whoever measures what is here takes off what it has measured."""
         self._clock = clock
         self._opened = clock()
         self._used: dict[str, float] = {}
@@ -224,7 +228,7 @@ class BlobStore:
         if not 0 <= size_bytes <= MAX_BLOB_BYTES:
             raise Refused(f"A blob cannot have {size_bytes} bytes.")
         here_bytes = min(self._disk.size(self._partial / digest) or 0, size_bytes)
-        free_bytes = self._disk.free_bytes(self._root) - self._margin_bytes
+        free_bytes = min(self._disk.free_bytes(self._root) - self._margin_bytes, self.quota_left_bytes())
         with self._books:
             self._settle(digest)
             upload = self._uploads.get(digest)
@@ -300,13 +304,13 @@ class BlobStore:
 
     # --- between a store and its uploads
 
-    def _new_upload(self, digest: str, size_bytes: int, here_bytes: int, free_bytes: int) -> Upload:
+    def _new_upload(self, digest: str, size_bytes: int, here_bytes: int, free_bytes: float) -> Upload:
         if len(self._uploads) >= self._max_uploads:
             raise Busy(f"{self._max_uploads} uploads are under way already.", "Try again in a moment.")
         wanted = size_bytes - here_bytes + sum(upload.missing_bytes for upload in self._uploads.values())
         if wanted > free_bytes:
             raise DiskFull(
-                f"{wanted} bytes are to come and {max(free_bytes, 0)} are free for them on this worker's disk.",
+                f"{wanted} bytes are to come; this worker's disk and quota leave {max(free_bytes, 0)} for them.",
                 "Remove files that are not needed, or make space.",
             )
         upload = self._uploads[digest] = Upload(self, digest, size_bytes)
@@ -330,6 +334,10 @@ class BlobStore:
             with self._books:
                 self._leaving.discard(upload.digest)
                 self._books.notify_all()
+
+    def _grew(self, size_bytes: int) -> None:
+        with self._books:
+            self.grown_bytes += size_bytes
 
     def _discard(self, digest: str) -> None:
         self._disk.remove(self._partial / digest)

@@ -72,6 +72,7 @@ class Upload:
                 raise
             self._hash.update(fresh)
             self._offset += len(fresh)
+            self._store._grew(len(fresh))
             if self._offset - self._synced >= SYNC_BYTES:
                 self._sync(file)
             return self._offset

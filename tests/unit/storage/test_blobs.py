@@ -157,7 +157,7 @@ def test_a_blob_that_cannot_fit_is_refused_before_it_is_sent(tmp_path: Path) -> 
     store = BlobStore(disk, tmp_path, margin_bytes=1000)
     begun(store)  # takes 10,240 of 24,000
     begun(store, "0" * 64, 13_760)
-    with pytest.raises(DiskFull, match="are free"):
+    with pytest.raises(DiskFull, match="leave 24000"):
         store.begin("1" * 64, 1)
 
 
