@@ -22,11 +22,12 @@ from worker.children import Children
 from worker.door import Door
 from worker.driver import Driver, Taken, first_unfounded
 from worker.exchange import Exchange
-from worker.formation import Standing, find_place, keep_formation, lay_aside, load_formation
+from worker.formation import Standing, find_place, keep_formation, load_formation
 from worker.installation import Installation
 from worker.loop import Loop
 from worker.monitor_feed import MonitorFeed
 from worker.needs import Needs
+from worker.opening import open_data
 from worker.peers import PeerLinks
 from worker.raft.config import Config
 from worker.raft.entries import Entry, Membership, SnapshotMeta
@@ -44,12 +45,10 @@ from worker.scrubbing import Scrubber
 from worker.serving.predictions import Predictions
 from worker.serving.service import PredictionService
 from worker.settings import Settings, read_address, write_address
-from worker.snapshots import SNAPSHOTS, Loaded, Snapshots, open_log
+from worker.snapshots import SNAPSHOTS, Snapshots
 from worker.space import Space
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import OsDisk
-from worker.storage.identity import Identity, establish, open_identity
-from worker.storage.log import EntryLog, LogCorrupt
 from worker.storage.records import RecordFile
 from worker.storage.reserve import Reserve
 from worker.storage.snapshots import SnapshotStore
@@ -86,7 +85,7 @@ class Node:
         self._lock = disk.lock(settings.data / "lock")
         self.cluster = cluster_id(settings)
         self.disk = disk
-        self._identity, self.entry_log, found = self._open_log()
+        self._identity, self.entry_log, found = open_data(disk, settings, self.cluster, self.log)
         self.formation = load_formation(disk, settings.data)
         self._reserve = Reserve(disk, settings.data)
         self._reserve.restore()
@@ -138,26 +137,6 @@ class Node:
             full=lambda error: self.loop.post(lambda: self.space.is_full(error)),
             reserve=self._reserve,
         )
-
-    def _open_log(self) -> tuple[Identity, EntryLog, Loaded]:
-        """The log of this disk, and the state that it goes on from.
-
-        If either is damaged, both are laid aside: this worker begins again, as one that was wiped.
-        """
-        settings = self.settings
-        identity = open_identity(self.disk, settings.data, settings.id, self.cluster)
-        try:
-            log, found = open_log(self.disk, settings.data, identity, self.log)
-        except LogCorrupt as damage:
-            if len(settings.peers) == 1:
-                raise
-            aside = lay_aside(settings.data)
-            self.log(
-                f"ALARM: {damage} It was laid aside in {aside}; this worker asks its peers for a new copy."
-            )
-            identity = open_identity(self.disk, settings.data, settings.id, self.cluster)
-            log, found = open_log(self.disk, settings.data, identity, self.log)
-        return establish(self.disk, settings.data, identity), log, found
 
     def _make_driver(self) -> Driver:
         first = Membership(frozenset(self.settings.peers))
