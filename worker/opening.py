@@ -15,8 +15,8 @@ def open_data(
 ) -> tuple[Identity, EntryLog, Loaded]:
     """The log of this disk, and the state that it goes on from.
 
-    If either is damaged, both are laid aside: this worker begins again, as one that was wiped. One that is alone has nobody to
-    ask, and raises `LogCorrupt`.
+    If either is damaged, both are laid aside: this worker begins again, as one that was wiped. One that is alone has
+    nobody to ask, and raises `LogCorrupt`.
     """
     identity = open_identity(disk, settings.data, settings.id, cluster)
     try:
