@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import debian
 import demo
@@ -11,7 +11,13 @@ import environment
 import simulate
 from terminal import Terminal
 
-BENCHES = ("commit", "serving", "soak")
+BENCHES: Mapping[str, tuple[str, ...]] = {
+    "commit": ("test",),
+    "serving": ("test",),
+    "soak": ("test",),
+    "training": ("test", "bench"),
+}
+"""What each installs."""
 CHECKS = (
     ("layout", ("-m", "ruff", "format", "--check", "--quiet", ".")),
     ("lint", ("-m", "ruff", "check", "--quiet", ".")),
@@ -61,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--keep", action="store_true", help="leave the cluster running")
     commands.add_parser("test", help="install what the tests need, and run them; takes the options of pytest")
     bench = commands.add_parser("bench", help="measure, beside the machine's own floor and peers")
-    bench.add_argument("what", choices=BENCHES)
+    bench.add_argument("what", choices=tuple(BENCHES))
     simulate.add_options(commands.add_parser("simulate", help="whole clusters under faults, seed after seed"))
     commands.add_parser("check", help="layout, lint and types")
     return parser
@@ -95,7 +101,7 @@ def _test(pytest_arguments: Sequence[str], terminal: Terminal) -> int:
 
 
 def _bench(what: str, arguments: Sequence[str]) -> int:
-    environment.prepare(["test"], Terminal(sys.stderr))  # stdout is for the figures
+    environment.prepare(BENCHES[what], Terminal(sys.stderr))  # stdout is for the figures
     command = [environment.program("python"), "-m", f"tests.bench.{what}", *arguments]
     return subprocess.run(command, cwd=environment.ROOT).returncode
 

@@ -33,7 +33,7 @@ Shape = tuple[int, ...]
 
 PRESETS: Mapping[str, str] = {
     "mlp": "dense 128, dense",
-    "cnn": "conv 8 5x5, pool 2, conv 16 5x5, pool 2, dense",
+    "cnn": "conv 8 5x5, pool 2, conv 32 5x5, pool 2, dense",
 }
 
 

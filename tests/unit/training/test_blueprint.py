@@ -50,7 +50,7 @@ def test_a_text_is_read_and_written() -> None:
 
 
 def test_the_example_has_the_shapes_and_parameters_that_one_computes_by_hand() -> None:
-    read = blueprint.with_outputs(blueprint.parse(blueprint.PRESETS["cnn"]), 10)
+    read = blueprint.parse("conv 8 5x5, pool 2, conv 16 5x5, pool 2, dense 10")
     assert blueprint.shapes(read, [28, 28, 1]) == (
         (28, 1, 28),
         (24, 8, 24),

@@ -91,7 +91,7 @@ def test_a_round_is_at_most_an_epoch_unless_its_length_was_given() -> None:
     assert plan.fit_to_data(spec, FACTS)["steps_per_round"] == 10
     many = FACTS | {"examples": 60_000, "labels": list("0123456789")}
     assert plan.fit_to_data(plan.resolve({}, cores=2), many)["steps_per_round"] == 150
-    assert plan.fit_to_data(plan.resolve({"arch": "cnn"}, cores=2), many)["steps_per_round"] == 47
+    assert plan.fit_to_data(plan.resolve({"arch": "cnn"}, cores=2), many)["steps_per_round"] == 29
     given = plan.resolve({"batch": 50, "shards": 2, "steps_per_round": 999}, cores=2)
     assert plan.fit_to_data(given, FACTS)["steps_per_round"] == 999
 
