@@ -1,8 +1,11 @@
 """The load generator: many clients put random new files into a cluster at once, and count what became of them."""
 
+import contextlib
+import itertools
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +18,8 @@ from shared.errors import MinkaError, TimedOut, Unreachable
 SETTLE_S = 120.0
 """For a worker that was away to catch up, before copies that it lacks count as missing."""
 LOOK_AGAIN_S = 0.2
+WATCH_S = 0.1
+"""How often it is looked who leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +58,32 @@ class Stored:
         return (self.ended_s - self.began_s) * 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened to the cluster meanwhile; `at_s` in seconds since the load began."""
+
+    at_s: float
+    text: str
+
+
 @dataclass(slots=True)
 class LoadRun:
     """What has happened so far."""
 
     stored: list[Stored] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     seconds: float = 0.0
     leader_changes: int = 0
     lost: int = 0
+    duplicated: int = 0
     digests_equal: bool = False
+
+    @property
+    def longest_pause_s(self) -> float:
+        """Without an acknowledgement, from the beginning to the last one."""
+        moments = [0.0, *sorted(each.ended_s for each in self.stored)]
+        return max((later - earlier for earlier, later in itertools.pairwise(moments)), default=0.0)
 
     def row(self) -> dict[str, Any]:
         """As CONTRACT's `minka load` answers."""
@@ -75,6 +96,8 @@ class LoadRun:
             "latency_ms": {name: round(percentile(latencies, part), 2) for name, part in PERCENTILES.items()},
             "errors": len(self.errors),
             "lost": self.lost,
+            "duplicated": self.duplicated,
+            "longest_pause_s": round(self.longest_pause_s, 3),
             "leader_changes": self.leader_changes,
             "digests_equal": self.digests_equal,
         }
@@ -92,13 +115,15 @@ def percentile(ordered: Sequence[float], part: float) -> float:
 def run_load(
     plan: LoadPlan,
     connect: Callable[[], ClusterClient],
-    half_way: Callable[[], None] | None,
+    half_way: Callable[[Callable[[str], None]], None] | None,
     report: Callable[[int, int], None],
+    checking: Callable[[], None] = lambda: None,
 ) -> LoadRun:
     """Carry out `plan`, then check that every acknowledged file is there, with equal digests on all workers.
 
-    `half_way` runs beside the load once half of the files are done. `report` is told the files done and in all. Raises
-    as `ClusterClient` does when the cluster cannot be reached before or after; failures in between are counted.
+    `half_way` runs beside the load once half of the files are done, and is given a function that marks what it does.
+    `report` is told the files done and in all; `checking` is called when what is left is to look at every copy. Raises as
+    `ClusterClient` does when the cluster cannot be reached before or after; failures in between are counted.
     """
     run, lock, numbers = LoadRun(), threading.Lock(), iter(range(plan.files))
     middle, stopping = threading.Event(), threading.Event()
@@ -129,28 +154,50 @@ def run_load(
                         middle.set()
                     report(done, plan.files)
 
+        def mark(text: str) -> None:
+            run.marks.append(Mark(time.monotonic() - start, text))
+
+        def watch() -> None:
+            """Marks each change of leader."""
+            led = (before["leader"], before["term"])
+            with connect() as watcher:
+                while not over.wait(WATCH_S):
+                    with contextlib.suppress(MinkaError):
+                        status = watcher.status()
+                        if led != (led := (status["leader"], status["term"])):
+                            mark(f"{led[0]} leads, term {led[1]}")
+
+        over = threading.Event()
+        watching = threading.Thread(target=watch, name="load watch")
         threads = [threading.Thread(target=work, name=f"load {number}") for number in range(plan.clients)]
         try:
-            for thread in threads:
+            for thread in [*threads, watching]:
                 thread.start()
             if half_way is not None:
                 middle.wait()
-                half_way()
+                half_way(mark)
         except BaseException:
             stopping.set()
             raise
         finally:
             for thread in threads:
                 thread.join()
+            over.set()
+            watching.join()
         run.seconds = max((each.ended_s for each in run.stored), default=time.monotonic() - start)
-        _check(run, observer, [row["id"] for row in before["workers"]])
+        checking()
+        _check(run, observer, plan, before)
         run.leader_changes = observer.status()["term"] - before["term"]
     return run
 
 
-def _check(run: LoadRun, client: ClusterClient, workers: Sequence[str]) -> None:
-    """Look for all acknowledged files in the listing, and for their copies on all workers."""
-    listed = {row["id"]: row["digest"] for row in all_files(client)}
+def _check(run: LoadRun, client: ClusterClient, plan: LoadPlan, before: dict[str, Any]) -> None:
+    """Look for all acknowledged files in the listing, each of them once, and for their copies on all workers."""
+    new = [row for row in all_files(client) if row["id"] > before["commit_index"]]
+    listed = {row["id"]: row["digest"] for row in new}
+    names = Counter(row["name"] for row in new)
+    run.duplicated = sum(max(0, names[plan.name(number)] - 1) for number in range(plan.files))
+    workers = [row["id"] for row in before["workers"]]
     run.lost = sum(listed.get(each.id) != each.digest for each in run.stored)
     ids = {each.id for each in run.stored}
     deadline = time.monotonic() + SETTLE_S

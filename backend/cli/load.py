@@ -2,6 +2,8 @@
 
 import argparse
 import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from backend import local_cluster
@@ -48,22 +50,31 @@ def run_load_command(options: argparse.Namespace, console: Console) -> Outcome:
     plan = LoadPlan(options.files, options.clients, options.min_bytes, options.max_bytes, seed)
     data = _local_data(options) if options.kill_leader else None
 
-    def half_way() -> None:
+    def half_way(mark: Callable[[str], None]) -> None:
         assert data is not None
         with connect(options) as client:
             leader = client.status()["leader"]
             console.say(f"killing {leader}, which leads")
+            mark(f"{leader} killed")
             local_cluster.kill_worker(data, leader)
             try:
                 console.say(f"{client.status()['leader']} leads now; starting {leader} again")
             except (Unreachable, TimedOut):
                 console.say(f"nobody leads; starting {leader} again")
         local_cluster.start(data, None, None, RESTART_S, lambda _: None)
+        mark(f"{leader} back")
+
+    begun = time.monotonic()
 
     def report(done: int, total: int) -> None:
-        console.progress.update(f"{bar(done / total)}  {done:,} of {counted(total, 'file')}")
+        rate = done / (time.monotonic() - begun)
+        left = f"  {rate:,.0f} files/s, {(total - done) / rate:.0f} s left" if rate > 0 else ""
+        console.progress.update(f"{bar(done / total)}  {done:,} of {counted(total, 'file')}{left}")
 
-    run = run_load(plan, lambda: connect(options), half_way if data else None, report)
+    def checking() -> None:
+        console.progress.update("every worker reads all it holds …")
+
+    run = run_load(plan, lambda: connect(options), half_way if data else None, report, checking)
     document = run.row() | {"seed": seed}
     if options.report is not None:
         write_report(options.report, plan, run)
@@ -75,12 +86,15 @@ def run_load_command(options: argparse.Namespace, console: Console) -> Outcome:
             ("latency", "  ".join(f"{name} {value:.1f} ms" for name, value in latency.items())),
             ("leader changes", document["leader_changes"]),
             ("errors", document["errors"]),
+            ("longest pause", f"{document['longest_pause_s']:.2f} s"),
             ("lost", document["lost"]),
+            ("duplicated", document["duplicated"]),
             ("equal digests", "on every worker" if document["digests_equal"] else "no"),
             ("seed", seed),
         ]
     )
     problems = [f"{counted(run.lost, 'acknowledged file')} lost."] if run.lost else []
+    problems += [f"{counted(run.duplicated, 'file')} stored twice."] if run.duplicated else []
     problems += [] if run.digests_equal else ["Copies are missing or differ: see minka verify."]
     problems += (
         [f"{counted(len(run.errors), 'request')} failed, the first: {run.errors[0]}"] if run.errors else []

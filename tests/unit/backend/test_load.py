@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from backend import load
-from backend.load import LoadPlan, percentile
+from backend.load import LoadPlan, LoadRun, Mark, Stored, percentile
+from backend.load_report import write_report
 from shared.errors import Refused
 from tests.unit.backend.conftest import Ran
 from tests.unit.backend.fake_cluster import Asked, FakeCluster, HangUp, Reply
@@ -57,7 +58,36 @@ def test_a_load_goes_on_when_the_leader_dies(minka: Minka, cluster: FakeCluster)
     cluster.on("put", die)
     document = minka("load", "--files", 60, "--clients", 4, "--max-bytes", 600, "--json").document
     assert (document["files"], document["errors"], document["lost"]) == (60, 0, 0)
+    assert document["duplicated"] == 0
     assert len(cluster.files) == 60
+
+
+def test_a_file_that_is_there_twice_is_counted(minka: Minka, cluster: FakeCluster) -> None:
+    def again(asked: Asked) -> Reply | None:
+        cluster.files.append({**cluster.files[-1], "id": cluster.files[-1]["id"] + 1_000})
+        return None
+
+    cluster.on("files", again)
+    ran = minka("load", "--files", 12, "--clients", 1, "--max-bytes", 600, "--json")
+    assert (ran.code, ran.document["duplicated"], ran.document["lost"]) == (1, 1, 0)
+    assert "1 file stored twice" in ran.err
+
+
+def test_the_longest_pause_is_the_longest_without_an_acknowledgement() -> None:
+    run = LoadRun([Stored(id, "", 1, 0.0, ended_s) for id, ended_s in enumerate((0.3, 2.0, 0.7))])
+    assert run.longest_pause_s == pytest.approx(1.3)
+    assert LoadRun().longest_pause_s == 0
+
+
+def test_a_report_marks_what_happened_to_the_leader(tmp_path: Path) -> None:
+    run = LoadRun(
+        [Stored(1, "", 1, 0.0, 4.0)], [Mark(1.0, "w1 killed"), Mark(1.5, "<w2> leads")], seconds=4.0
+    )
+    write_report(tmp_path / "r.html", LoadPlan(1, 1, 1, 1, 1), run)
+    page = (tmp_path / "r.html").read_text()
+    assert page.count("<line") == 2
+    assert "w1 killed, 1.00 s" in page
+    assert "&lt;w2&gt; leads, 1.50 s" in page
 
 
 def test_what_is_lost_and_what_failed_is_counted(
