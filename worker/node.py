@@ -6,7 +6,6 @@ processes of their own; what they bring comes back through the loop (DESIGN 3).
 """
 
 import contextlib
-import hashlib
 import os
 import random
 import sys
@@ -83,7 +82,7 @@ class Node:
         disk = OsDisk()
         disk.make_directory(settings.data)
         self._lock = disk.lock(settings.data / "lock")
-        self.cluster = cluster_id(settings)
+        self.cluster = settings.keys.cluster_id
         self.disk = disk
         self._identity, self.entry_log, found = open_data(disk, settings, self.cluster, self.log)
         self.formation = load_formation(disk, settings.data)
@@ -423,8 +422,3 @@ class Node:
         self.links.tell(self.own_row() | fields.encode(self.standing()))
         if again:
             self.loop.call_later(ROW_S, self._tell_row)
-
-
-def cluster_id(settings: Settings) -> str:
-    """The name of the cluster: it follows from its key, so that each cluster needs keys of its own."""
-    return hashlib.blake2b(b"minka cluster", key=settings.keys.cluster, digest_size=16).hexdigest()

@@ -1,5 +1,6 @@
 """What one worker is told at its start."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ class Keys:
 
     cluster: bytes
     client: bytes
+
+    @property
+    def cluster_id(self) -> str:
+        """The name of the cluster: it follows from its key, so that each cluster needs keys of its own."""
+        return hashlib.blake2b(b"minka cluster", key=self.cluster, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
