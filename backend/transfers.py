@@ -21,10 +21,13 @@ from shared.messages import (
     INLINE_BYTES,
     NAME_CHARACTERS,
     AbandonUpload,
+    AddExample,
     BeginUpload,
     FinishUpload,
+    Operation,
     Put,
     Read,
+    Ticket,
     UploadChunk,
 )
 
@@ -65,6 +68,37 @@ def upload(
     `Cancelled` when `progress` does, and then the workers have removed what came of it.
     """
     name = checked_name(name)
+    answer = _store(
+        client, source, name, progress, lambda ticket, digest, size: Put(ticket, name, digest, size)
+    )
+    row: dict[str, Any] = answer.header["file"]
+    return row
+
+
+def add_example(
+    client: ClusterClient, source: Path | bytes, dataset: str, label: str, progress: Progress = no_progress
+) -> dict[str, Any]:
+    """Put an image into a growing data set; returns {"record", "index"}. Raises as `upload`."""
+    dataset = checked_name(dataset)
+    answer = _store(
+        client,
+        source,
+        source.name if isinstance(source, Path) else label,
+        progress,
+        lambda ticket, digest, size: AddExample(ticket, dataset, label, digest, size),
+    )
+    return {"record": answer.header["record"], "index": answer.header["index"]}
+
+
+def _store(
+    client: ClusterClient,
+    source: Path | bytes,
+    name: str,
+    progress: Progress,
+    make: Callable[[Ticket, str, int], Operation],
+) -> Answer:
+    """The answer to the command that `make` makes of a ticket, the digest and the size, once its bytes are where they are
+    needed."""
     with _opened(source) as stream:
         digest, size_bytes = _digest(stream)
         if size_bytes <= INLINE_BYTES:
@@ -72,7 +106,7 @@ def upload(
             body = stream.read(INLINE_BYTES + 1)
             if hashlib.sha256(body).hexdigest() != digest:
                 raise _changed(name)
-            answer = client.command(lambda ticket: Put(ticket, name, digest, size_bytes), body)
+            answer = client.command(lambda ticket: make(ticket, digest, size_bytes), body)
         else:
             repairs = itertools.count(1)
 
@@ -89,13 +123,10 @@ def upload(
                 _abandon(client, digest)
                 raise
             answer = client.command(
-                lambda ticket: Put(ticket, name, digest, size_bytes),
-                answer_s=FINISH_ANSWER_S,
-                repair=repaired,
+                lambda ticket: make(ticket, digest, size_bytes), answer_s=FINISH_ANSWER_S, repair=repaired
             )
     progress(size_bytes, size_bytes)
-    row: dict[str, Any] = answer.header["file"]
-    return row
+    return answer
 
 
 def checked_name(name: str) -> str:

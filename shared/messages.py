@@ -251,6 +251,29 @@ class Verify:
 # --- training and models
 
 
+@value
+class AddExample:
+    """An image into the data set of that name, which its first example makes. Body: as in `Put`; a larger one comes first.
+
+    -> {"record", "index"}
+    """
+
+    op: ClassVar[str] = "example"
+    ticket: Ticket
+    dataset: str
+    label: str
+    digest: str
+    size_bytes: int
+
+
+@value
+class FindDataset:
+    """-> {"dataset": {"id", "name", "examples", "digest", "labels": {label: how many}}}; `Train` takes the id."""
+
+    op: ClassVar[str] = "dataset"
+    dataset: str
+
+
 @dataclass(frozen=True, slots=True)
 class Train:
     """-> {"model": id}: the job is in the log; it starts by itself."""
@@ -307,7 +330,7 @@ class Predict:
 Operation = (
     Status | OpenSession | Records | AddMember | RemoveMember | TransferLeader | BeginUpload | UploadChunk
     | FinishUpload | AbandonUpload | Put | Remove | Files | FindFile | Read
-    | Verify | Train | Models | ShowModel | Cancel | Predict
+    | Verify | AddExample | FindDataset | Train | Models | ShowModel | Cancel | Predict
 )  # fmt: skip
 
 ANY_WORKER: frozenset[type[Any]] = frozenset((Read, AbandonUpload, Predict))
@@ -318,6 +341,6 @@ OPERATIONS: dict[str, type[Any]] = {
     for operation in (
         Status, OpenSession, Records, AddMember, RemoveMember, TransferLeader, BeginUpload, UploadChunk, FinishUpload,
         AbandonUpload, Put, Remove, Files, FindFile, Read,
-        Verify, Train, Models, ShowModel, Cancel, Predict,
+        Verify, AddExample, FindDataset, Train, Models, ShowModel, Cancel, Predict,
     )
 }  # fmt: skip

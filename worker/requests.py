@@ -53,6 +53,8 @@ class Requests:
             messages.FindFile: self._find_file,
             messages.Read: self._read,
             messages.Verify: self._verify,
+            messages.AddExample: self._add_example,
+            messages.FindDataset: self._find_dataset,
             messages.Train: self._train,
             messages.Models: self._models,
             messages.ShowModel: self._show_model,
@@ -165,20 +167,31 @@ class Requests:
         self._node.exchange.abandon(request, _blob(asked.digest, 0).digest)
 
     def _put(self, request: Request, asked: messages.Put) -> None:
-        self._node.space.check(min(asked.size_bytes, INLINE_BYTES))
-        blob = _blob(asked.digest, asked.size_bytes)
         if not asked.name or len(asked.name) > messages.NAME_CHARACTERS:
             raise Refused(f"A file needs a name of 1 to {messages.NAME_CHARACTERS} characters.")
-        if asked.size_bytes <= INLINE_BYTES:
-            if len(request.body) != asked.size_bytes or commands.digest_of(request.body) != asked.digest:
-                raise Refused("The bytes are not those that the digest names.", "Send the file again.")
-        elif request.body:
-            raise Refused(f"A file of more than {INLINE_BYTES} bytes is uploaded in chunks.")
         time_ms = self._node.time_ms()
-        command = commands.PutFile(asked.ticket, asked.name, asked.digest, asked.size_bytes, time_ms)
-        if asked.size_bytes <= INLINE_BYTES:
+        self._propose_with_bytes(
+            request, commands.PutFile(asked.ticket, asked.name, asked.digest, asked.size_bytes, time_ms)
+        )
+
+    def _add_example(self, request: Request, asked: messages.AddExample) -> None:
+        time_ms = self._node.time_ms()
+        command = commands.AddExample(
+            asked.ticket, asked.dataset, asked.label, asked.digest, asked.size_bytes, time_ms
+        )
+        self._propose_with_bytes(request, command)
+
+    def _propose_with_bytes(self, request: Request, command: commands.PutFile | commands.AddExample) -> None:
+        """A command that names bytes: few of them come with it, more were uploaded before."""
+        self._node.space.check(min(command.size_bytes, INLINE_BYTES))
+        blob = _blob(command.digest, command.size_bytes)
+        if blob.size_bytes <= INLINE_BYTES:
+            if len(request.body) != blob.size_bytes or commands.digest_of(request.body) != blob.digest:
+                raise Refused("The bytes are not those that the digest names.", "Send the file again.")
             self._propose(request, command, request.body)
             return
+        if request.body:
+            raise Refused(f"A file of more than {INLINE_BYTES} bytes is uploaded in chunks.")
 
         def held(error: MinkaError | None) -> None:
             if error is None:
@@ -192,6 +205,9 @@ class Requests:
             self._node.exchange.replicate(blob, held)
 
         self.after_read(request, spread)  # nor may it send a client away for what the leader has
+
+    def _find_dataset(self, request: Request, asked: messages.FindDataset) -> None:
+        self._reply_after_read(request, lambda: {"dataset": self._node.registry.datasets.find(asked.dataset)})
 
     def _remove(self, request: Request, asked: messages.Remove) -> None:
         self._propose(request, commands.RemoveFile(asked.ticket, asked.file, self._node.time_ms()))

@@ -2,7 +2,19 @@
 
 import argparse
 
-from backend.cli import cluster, desktop, export, files, load, members, models, predict, records, train
+from backend.cli import (
+    cluster,
+    desktop,
+    examples,
+    export,
+    files,
+    load,
+    members,
+    models,
+    predict,
+    records,
+    train,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -14,6 +26,6 @@ def build_parser() -> argparse.ArgumentParser:
         "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no cluster or leader reached.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (cluster, members, files, train, models, predict, export, records, load, desktop):
+    for family in (cluster, members, files, examples, train, models, predict, export, records, load, desktop):
         family.add_commands(commands)
     return parser

@@ -19,7 +19,7 @@ from backend.cli.progress import TransferMeter, bar
 from backend.client import ClusterClient
 from backend.transfers import digest_of, upload
 from shared.errors import Refused, TimedOut, Unreachable
-from shared.messages import ShowModel, Train, TrainSpec
+from shared.messages import FindDataset, ShowModel, Train, TrainSpec
 
 ENDED = ("done", "failed", "cancelled")
 WATCH_S = 2.0
@@ -54,7 +54,7 @@ def add_commands(commands: Commands) -> None:
             option,
             metavar="F",
             required=not role.startswith("test"),
-            help=f"{purpose}: a local path, or a file in the cluster",
+            help=f"{purpose}: a local path, or a file or data set in the cluster",
         )
     train.add_argument(
         "--arch",
@@ -218,7 +218,7 @@ def _file_id(client: ClusterClient, file: str | None, console: Console) -> int |
         return None
     path = _local(file)
     if path is None:
-        return int(find_file(client, file)["id"])
+        return _id_in_cluster(client, file)
     held = _held_already(client, path)
     if held is not None:
         return held
@@ -227,6 +227,17 @@ def _file_id(client: ClusterClient, file: str | None, console: Console) -> int |
     )
     console.progress.end()
     return int(row["id"])
+
+
+def _id_in_cluster(client: ClusterClient, file: str) -> int:
+    """A file of the cluster, or a data set that grows there."""
+    try:
+        return int(find_file(client, file)["id"])
+    except Refused as refusal:
+        try:
+            return int(client.call(FindDataset(file)).header["dataset"]["id"])
+        except Refused:
+            raise refusal from None
 
 
 def _held_already(client: ClusterClient, path: Path) -> int | None:

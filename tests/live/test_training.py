@@ -1,14 +1,31 @@
 """Training on a live cluster: the same bits, whoever computes and whoever dies."""
 
+import io
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from backend.client import ClusterClient
-from backend.transfers import upload
+from backend.transfers import add_example, upload
+from shared.datasets import load_inputs, load_outputs
 from shared.errors import Refused
-from shared.messages import Cancel, Predict, PredictInput, ShowModel, Train, TrainSpec, Verify
+from shared.messages import (
+    INLINE_BYTES,
+    Cancel,
+    FindDataset,
+    Predict,
+    PredictInput,
+    ShowModel,
+    Train,
+    TrainSpec,
+    Verify,
+)
 from tests.live.cluster import LiveCluster, wait_for
 from tests.live.conftest import SAMPLES
 
@@ -126,3 +143,42 @@ def test_a_job_can_be_cancelled_and_a_bad_one_says_why(start_cluster: Start) -> 
         row = finished(client, bad)
         assert row["status"] == "failed"
         assert "images.idx" in row["error"]
+
+
+def test_a_data_set_that_grew_one_by_one_trains_as_the_same_images_in_an_archive(
+    start_cluster: Start, tmp_path: Path
+) -> None:
+    cluster = start_cluster(options=("--compact-entries", "40"))
+    images = load_inputs(SAMPLES / "mnist-train-images.idx.gz", "images")[:120]
+    labels = load_outputs(SAMPLES / "mnist-train-labels.idx.gz", "labels")[:120]
+    noise = np.random.default_rng(1).integers(0, 256, (300, 300), np.uint8)
+    pictures = [(picture(image[..., 0]), label) for image, label in zip(images, labels, strict=True)]
+    pictures.append((picture(noise), "7"))
+    assert len(pictures[-1][0]) > INLINE_BYTES
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for number, (data, label) in enumerate(pictures):
+            archive.writestr(f"{label}/{number:05d}.png", data)
+    with cluster.client() as client:
+        for data, label in pictures:
+            added = add_example(client, data, "digits", label)
+        assert added["record"] == len(pictures)
+        dataset = client.call(FindDataset("digits")).header["dataset"]
+        assert dataset["examples"] == len(pictures)
+        archive_id = upload(client, tmp_path / "all.zip", "all.zip")["id"]
+        rows = []
+        for source in (dataset["id"], archive_id):
+            spec = TrainSpec(source, source, **SPEC)
+            model = client.command(lambda ticket, spec=spec: Train(ticket, spec)).header["model"]  # type: ignore[misc]
+            rows.append(finished(client, model))
+        assert [row["status"] for row in rows] == ["done", "done"], [row["error"] for row in rows]
+        assert rows[0]["digest"] == rows[1]["digest"]
+        assert rows[0]["dataset"]["examples"] == len(pictures)
+    told = [cluster.monitor(id, "/api/records?tail=1000")["records"] for id in cluster.ids]
+    assert all(sum(row["kind"] == "example" for row in rows) == len(pictures) for rows in told)
+
+
+def picture(pixels: NDArray[np.uint8]) -> bytes:
+    """As a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

@@ -6,7 +6,7 @@ Layout of an entry's data, big-endian::
     1  u8   flags: bit 0, the command names blobs; bit 1, it is packed
     2  u32  length of the JSON
     6  ...  JSON object: "kind" and the fields of one command below
-       ...  body: a small file's own bytes (`PutFile`), else nothing
+       ...  body: a small file's or example's own bytes, else nothing
 
 `PutFile`, the one command that comes by the thousand, is packed::
 
@@ -80,6 +80,19 @@ class RemoveFile:
     kind: ClassVar[str] = "remove_file"
     ticket: Ticket
     file: int
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddExample:
+    """One image, whose bytes travel as those of a file do, into a data set that grows."""
+
+    kind: ClassVar[str] = "add_example"
+    ticket: Ticket
+    dataset: str
+    label: str
+    digest: str
+    size_bytes: int
     time_ms: int
 
 
@@ -204,6 +217,7 @@ Command = (
     OpenSession
     | PutFile
     | RemoveFile
+    | AddExample
     | CreateModel
     | DatasetReady
     | Checkpoint
@@ -221,6 +235,7 @@ _KINDS: dict[str, type[Any]] = {
         OpenSession,
         PutFile,
         RemoveFile,
+        AddExample,
         CreateModel,
         DatasetReady,
         Checkpoint,
@@ -237,8 +252,8 @@ _KINDS: dict[str, type[Any]] = {
 def blobs_of(command: Command) -> tuple[Blob, ...]:
     """The blobs whose bytes a worker must hold durably before it acknowledges this command."""
     match command:
-        case PutFile(digest=digest, size_bytes=size_bytes) if size_bytes > INLINE_BYTES:
-            return (Blob(digest, size_bytes),)
+        case PutFile() | AddExample() if command.size_bytes > INLINE_BYTES:
+            return (Blob(command.digest, command.size_bytes),)
         case DatasetReady(dataset=blob) | Checkpoint(state=blob) | FinishModel(weights=blob):
             return (blob,)
     return ()

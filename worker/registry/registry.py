@@ -17,6 +17,7 @@ from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
 from shared.value import value
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
+from worker.registry.examples import DataSetRow, DataSets, ExampleRow
 from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow, thinned
 from worker.registry.sessions import Answer, Sessions, as_failure
 
@@ -57,6 +58,7 @@ class Registry:
         self.files: dict[int, FileRow] = {}
         self.models: dict[str, ModelRow] = {}
         self.members: dict[str, MemberRow] = {}
+        self.datasets = DataSets()
         self.sessions = Sessions()
         self.record_count = 0
         self._order: list[int] = []
@@ -127,12 +129,13 @@ class Registry:
         """The index of an entry whose body has this digest, if a file of that content rides in the log."""
         return next(iter(self._small.get(digest, ())), None)
 
-    def live_files(self) -> Iterator[FileRow]:
-        """Every file whose bytes must be kept: those that are listed, and the sources of jobs still to be prepared."""
+    def live_files(self) -> Iterator[FileRow | ExampleRow]:
+        """Whatever has bytes that must be kept: files, examples, and the sources of jobs still to be prepared."""
         yield from self.files.values()
+        yield from self.datasets.examples()
         for model in self.models.values():
             if model.status == "queued":
-                yield from model.sources.values()
+                yield from (row for row in model.sources.values() if isinstance(row, FileRow))
 
     def live_blobs(self) -> Iterator[Blob]:
         """Every blob that some row names (with repeats)."""
@@ -158,6 +161,7 @@ class Registry:
             yield ["member", encode(member)]
         for file in self.files.values():
             yield ["file", encode(file)]
+        yield from self.datasets.dump()
         for model in self.models.values():
             yield from model.dump()
         yield from self.sessions.dump()
@@ -175,6 +179,9 @@ class Registry:
                     self.members[values[0]["id"]] = MemberRow(**values[0])
                 case "file":
                     self._add_file(FileRow(**values[0]))
+                case "dataset" | "examples":
+                    for example in self.datasets.load(kind, values):
+                        self._ride(example)
                 case "model":
                     model = ModelRow.load(values[0])
                     self.models[model.id] = model
@@ -229,6 +236,8 @@ class Registry:
                 return self._put_file(index, command, client)
             case commands.RemoveFile():
                 return self._remove_file(index, command, client)
+            case commands.AddExample():
+                return self._add_example(index, command, client)
             case commands.CreateModel():
                 return self._create_model(index, command, client)
             case commands.DatasetReady():
@@ -294,8 +303,20 @@ class Registry:
         self.files[row.id] = row
         self._order.append(row.id)
         self._names.setdefault(row.name, set()).add(row.id)
+        self._ride(row)
+
+    def _ride(self, row: FileRow | ExampleRow) -> None:
+        """Its bytes are in the log, if they are few."""
         if row.size_bytes <= INLINE_BYTES:
             self._small.setdefault(row.digest, set()).add(row.id)
+
+    def _add_example(self, index: int, command: commands.AddExample, client: str) -> dict[str, Any]:
+        example = ExampleRow(index, command.label, command.size_bytes, command.digest, self._time_ms)
+        row = self.datasets.add(command.dataset, example)
+        self._ride(example)
+        self._changes.append(Change("datasets", row.id, row.public()))
+        self._note(index, client, "example", f"{row.name}: {example.label} ({row.examples} examples)")
+        return {"record": self.record_count, "index": index}
 
     def _remove_file(self, index: int, command: commands.RemoveFile, client: str) -> dict[str, Any]:
         row = self.files.pop(command.file, None)
@@ -314,11 +335,12 @@ class Registry:
         return {"file": {"id": row.id, "name": row.name}}
 
     def _create_model(self, index: int, command: commands.CreateModel, client: str) -> dict[str, Any]:
-        sources = {}
+        sources: dict[str, FileRow | DataSetRow] = {}
         for role, file in command.sources.items():
-            if file not in self.files:
+            source = self.files.get(file) or self.datasets.by_id(file)
+            if source is None:
                 raise Refused(f"There is no file {file} ({role}).", "`minka ls` lists them.")
-            sources[role] = self.files[file]
+            sources[role] = source
         model = ModelRow(f"m{index}", index, command.name, command.spec, sources, self._time_ms)
         self.models[model.id] = model
         self._changed(model)

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.value import value
 from worker.registry.commands import Blob
+from worker.registry.examples import DataSetRow
 
 DUMPED_ROWS = 500
 """Of a model's history, in one row of a dump."""
@@ -57,7 +58,7 @@ class ModelRow:
     index: int
     name: str
     spec: dict[str, Any]
-    sources: dict[str, FileRow]
+    sources: dict[str, FileRow | DataSetRow]
     """The files it learns from, as they were named when the job was created: they may be removed meanwhile."""
     created_ms: int
     status: str = "queued"
@@ -93,7 +94,10 @@ class ModelRow:
     def load(cls, fields: dict[str, Any]) -> "ModelRow":
         """The inverse, its history still to come."""
         blobs = {name: fields[name] and Blob(**fields[name]) for name in ("dataset", "state", "weights")}
-        sources = {role: FileRow(**row) for role, row in fields["sources"].items()}
+        sources = {
+            role: DataSetRow(**row) if "examples" in row else FileRow(**row)
+            for role, row in fields["sources"].items()
+        }
         return cls(**fields | blobs | {"sources": sources})
 
     def summary(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from shared.errors import MinkaError, Refused, TaskFailed, failure_fields
 from worker.connections import Done
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
+from worker.registry.examples import DataSetRow
 from worker.registry.rows import FileRow, ModelRow, thinned
 from worker.training import plan
 
@@ -41,7 +42,7 @@ class Cluster(Protocol):
     def compute(self, op: str, fields: dict[str, Any], body: bytes, done: Done) -> None:
         """Run a task on a trainer process of this very worker, before those that wait."""
 
-    def file_path(self, row: FileRow, found: Callable[[str | MinkaError], None]) -> None:
+    def file_path(self, row: FileRow | DataSetRow, found: Callable[[str | MinkaError], None]) -> None:
         """Where the bytes of this file lie on this worker's disk."""
 
     def scratch_path(self, name: str) -> str:
@@ -144,7 +145,7 @@ class Job:
 
     # --- preparing
 
-    def _find_sources(self, left: dict[str, FileRow], paths: dict[str, dict[str, str]]) -> None:
+    def _find_sources(self, left: dict[str, FileRow | DataSetRow], paths: dict[str, dict[str, str]]) -> None:
         if not left:
             self._prepare(paths)
             return

@@ -10,8 +10,10 @@ from shared.errors import MinkaError, Unreachable
 from shared.messages import CHUNK_BYTES, INLINE_BYTES
 from worker.connections import Done
 from worker.registry.commands import Blob, Command
+from worker.registry.examples import DataSetRow, ExampleRow
 from worker.registry.rows import FileRow
 from worker.training.desk import Desk
+from worker.training.gathering import STEP_EXAMPLES, append_images
 from worker.training.pool import TrainerPool
 from worker.transfers import as_refusal
 
@@ -80,10 +82,15 @@ class Workshop:
 
     # --- bytes
 
-    def file_path(self, row: FileRow, found: Found) -> None:
-        if row.size_bytes > INLINE_BYTES:
+    def file_path(self, row: FileRow | DataSetRow, found: Found) -> None:
+        if isinstance(row, DataSetRow):
+            _Gathering(self._node, row, self._scratch, found).start()
+        elif row.size_bytes > INLINE_BYTES:
             self.blob_path(Blob(row.digest, row.size_bytes), found)
-            return
+        else:
+            self._small_path(row, found)
+
+    def _small_path(self, row: FileRow, found: Found) -> None:
         path = self._scratch / row.digest
         try:
             read = self._node.small_file(row.digest, row.id)
@@ -141,3 +148,64 @@ class Workshop:
             self._node.exchange.replicate(blob, lambda failure: kept(blob if failure is None else failure))
 
         self._node.transfers.run(store, stored)
+
+
+class _Gathering:
+    """The examples of a data set on their way into one archive in the scratch directory, some at a time."""
+
+    def __init__(self, node: "Node", source: DataSetRow, scratch: Path, found: Found) -> None:
+        self._node = node
+        self._left = node.registry.datasets.first(source)[::-1]
+        self._path = scratch / f"{source.digest}.zip"
+        self._part = scratch / f"{source.digest}-{secrets.token_hex(4)}"
+        self._found = found
+
+    def start(self) -> None:
+        """`found` hears of it in a later turn."""
+        self._node.loop.call_later(0.0, self._next)
+
+    def _next(self) -> None:
+        if self._path.exists():
+            self._found(str(self._path))
+            return
+        step = [self._left.pop() for _ in range(min(STEP_EXAMPLES, len(self._left)))]
+        self._fetch([Blob(row.digest, row.size_bytes) for row in step if row.size_bytes > INLINE_BYTES], step)
+
+    def _fetch(self, blobs: list[Blob], step: list[ExampleRow]) -> None:
+        """All blobs of a step are here before it is written."""
+
+        def held(error: MinkaError | None) -> None:
+            if error is None:
+                self._fetch(blobs, step)
+            else:
+                self._found(error)
+
+        if blobs:
+            self._node.exchange.want(blobs.pop(), held)
+        else:
+            self._write(step)
+
+    def _write(self, step: list[ExampleRow]) -> None:
+        try:
+            images = [(row.label, row.id, self._reader(row)) for row in step]
+        except MinkaError as error:
+            self._found(error)
+            return
+
+        def write() -> None:
+            append_images(self._part, images)
+            if not self._left:
+                self._part.replace(self._path)
+
+        def written(_: None, error: BaseException | None) -> None:
+            if error is not None:
+                self._found(as_refusal(error))
+            else:
+                self._next()
+
+        self._node.transfers.run(write, written)
+
+    def _reader(self, row: ExampleRow) -> Callable[[], bytes]:
+        if row.size_bytes > INLINE_BYTES:
+            return self._node.store.path(row.digest).read_bytes
+        return self._node.small_file(row.digest, row.id)

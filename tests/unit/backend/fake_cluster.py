@@ -49,6 +49,7 @@ class FakeCluster:
     scripts: dict[str, list[Script]] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
     blobs: dict[str, bytearray] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     applied: dict[tuple[int, int], Reply] = field(default_factory=dict)
     sessions: set[int] = field(default_factory=set)
@@ -112,6 +113,13 @@ class FakeCluster:
                 holders = [worker.id for worker in self.workers]
                 self.files.append({**row, "created": 1_700_000_000.0, "holders": holders})
                 return {"file": row}, b""
+            case "example":
+                with_bytes = request.size_bytes <= INLINE_BYTES
+                self.blobs[request.digest] = (
+                    bytearray(asked.body) if with_bytes else self.blobs[request.digest]
+                )
+                self.examples.setdefault(request.dataset, []).append(request.label)
+                return {"record": len(self.examples[request.dataset]), "index": number}, b""
             case "remove":
                 (row,) = [row for row in self.files if row["id"] == request.file]
                 self.files.remove(row)
@@ -159,6 +167,10 @@ class FakeCluster:
                 return {"size_bytes": len(held)}, bytes(
                     held[request.offset : request.offset + request.length]
                 )
+            case "dataset":
+                if request.dataset not in self.examples:
+                    raise Refused(f"There is no data set {request.dataset!r}.")
+                return {"dataset": {"id": 77, "name": request.dataset}}, b""
             case "models":
                 rows = [row for id, row in self.models.items() if id > request.after]
                 return {"models": rows, "more": False}, b""

@@ -1,5 +1,6 @@
 """`minka train`, `models`, `show`, `cancel`, `predict`: from files to a model, and from a model to answers."""
 
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -221,3 +222,39 @@ def test_an_image_that_cannot_be_read_is_named(minka: Minka, tmp_path: Path, clu
     cluster.on("predict", refuse, times=2)
     failed(minka("predict", "m1", tmp_path / "good.png", tmp_path / "bad.png"), 1, "bad.png: ")
     failed(minka("predict", "m1", tmp_path / "good.png"), 1, "This is not an image.")
+
+
+# --- data sets that grow
+
+
+@pytest.mark.parametrize("side", [8, 300])
+def test_an_example_is_an_image_with_a_label(
+    minka: Minka, tmp_path: Path, cluster: FakeCluster, side: int
+) -> None:
+    path = tmp_path / "ant.png"
+    Image.frombytes("L", (side, side), random.Random(1).randbytes(side * side)).save(path)
+    ran = minka("example", "add", "--dataset", "ants", "--image", path, "--label", "red", "--json")
+    assert ran.code == 0, ran.err
+    assert set(ran.document) == {"record", "index"}
+    assert cluster.examples == {"ants": ["red"]}
+    (request,) = cluster.requests("example")
+    assert bytes(cluster.blobs[request.digest]) == path.read_bytes()
+
+
+def test_what_is_no_image_is_no_example(minka: Minka, tmp_path: Path, cluster: FakeCluster) -> None:
+    (tmp_path / "ant.png").write_bytes(b"not at all")
+    for path in (tmp_path / "ant.png", tmp_path / "none.png", tmp_path):
+        ran = minka("example", "add", "--dataset", "ants", "--image", path, "--label", "red")
+        assert ran.code == 1
+        assert str(path) in ran.err
+    assert "example" not in cluster.operations()
+
+
+def test_a_data_set_that_grows_is_trained_on_by_its_name(minka: Minka, cluster: FakeCluster) -> None:
+    cluster.examples["ants"] = ["red", "black"]
+    assert minka("train", "--inputs", "ants", "--outputs", "ants").code == 0
+    (request,) = cluster.requests("train")
+    assert (request.spec.inputs, request.spec.outputs) == (77, 77)
+    ran = minka("train", "--inputs", "bees", "--outputs", "bees")
+    assert ran.code == 1
+    assert "No file 'bees'" in ran.err

@@ -165,3 +165,15 @@ def test_the_files_of_a_job_that_waits_are_kept_though_they_were_removed(tmp_pat
 def test_digests_travel_as_bytes() -> None:
     digests = [sha256(bytes([number])).hexdigest() for number in range(3)]
     assert decode_digests(encode_digests(digests)) == digests
+
+
+def test_the_images_of_examples_are_packed_as_files_are(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    digest = sha256(b"an image").hexdigest()
+    example = commands.AddExample(worker.ticket(), "ants", "red", digest, 8, 1)
+    worker.commit(example, b"an image")
+    worker.compact()
+    registry, packs = worker.loaded(worker.registry.applied_index)
+    assert worker.packed(packs, b"an image") == b"an image"
+    assert registry.datasets.find("ants") == worker.registry.datasets.find("ants")
+    assert registry.small_file(digest) == worker.registry.small_file(digest)

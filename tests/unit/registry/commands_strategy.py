@@ -24,6 +24,15 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(commands.RemoveFile, TICKETS, st.integers(1, 12), TIMES),
     st.builds(
+        commands.AddExample,
+        TICKETS,
+        st.sampled_from(["ants", "bees"]),
+        st.sampled_from(["0", "1", "a/b"]),
+        DIGESTS,
+        st.sampled_from([5, 100_000]),
+        TIMES,
+    ),
+    st.builds(
         commands.CreateModel,
         TICKETS,
         st.text("m", max_size=2),

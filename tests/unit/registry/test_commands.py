@@ -22,6 +22,7 @@ EVERY: list[Command] = [
     commands.OpenSession("who@where", 1),
     commands.PutFile(TICKET, "an ünusual name", BLOB.digest, 5, 1),
     commands.RemoveFile(TICKET, 7, 1),
+    commands.AddExample(TICKET, "ants", "rötlich", BLOB.digest, 5, 1),
     commands.CreateModel(TICKET, "n", {"arch": "mlp"}, {"inputs": 3}, 1),
     commands.DatasetReady("m4", BLOB, {"arch": "mlp"}, {"examples": 1}, 5, 1),
     commands.Checkpoint("m4", 3, "", BLOB, (ROW,), 1.5, 1),

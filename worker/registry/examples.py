@@ -1,0 +1,134 @@
+"""Data sets that grow one example at a time.
+
+An example is never changed or removed, so that a data set's first n examples are the same for ever: a job learns from as
+many as there were when it was created. The id of a data set is the log index of its first example.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared import fields
+from shared.errors import Refused
+from shared.messages import NAME_CHARACTERS
+from shared.value import value
+
+EXAMPLES_LIMIT = 1_000_000
+"""In one data set."""
+DATASETS_LIMIT = 10_000
+LABEL_CHARACTERS = 200
+DUMPED_ROWS = 500
+FORBIDDEN = frozenset("/\\:")
+"""In a label: an archive of images has one folder for each label."""
+
+
+@value
+class ExampleRow:
+    """One image with its label; `id` is the log index of the command that added it."""
+
+    id: int
+    label: str
+    size_bytes: int
+    digest: str
+    created_ms: int
+
+
+@value
+class DataSetRow:
+    """The first `examples` examples of a data set; `digest` covers their labels and bytes."""
+
+    id: int
+    name: str
+    examples: int
+    digest: str
+
+    def public(self) -> dict[str, Any]:
+        return {"id": self.id, "name": self.name, "examples": self.examples, "digest": self.digest}
+
+
+@dataclass(slots=True)
+class _DataSet:
+    row: DataSetRow
+    examples: list[ExampleRow] = field(default_factory=list)
+
+
+class DataSets:
+    """All data sets, by name and by id."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, _DataSet] = {}
+        self._by_id: dict[int, _DataSet] = {}
+
+    def add(self, name: str, example: ExampleRow) -> DataSetRow:
+        """Put an example into the data set of this name, which is made with its first one. Raises `Refused`."""
+        if not 1 <= len(name) <= NAME_CHARACTERS or not name.strip():
+            raise Refused(f"The name of a data set has 1 to {NAME_CHARACTERS} characters.")
+        if not _is_label(example.label):
+            raise Refused(
+                f"{example.label[:LABEL_CHARACTERS]!r} is no label.",
+                f"Give 1 to {LABEL_CHARACTERS} printable characters, without / \\ : and not with a dot first.",
+            )
+        known = self._by_name.get(name)
+        if known is None:
+            if len(self._by_name) >= DATASETS_LIMIT:
+                raise Refused(f"There are {DATASETS_LIMIT} data sets already.")
+            known = _DataSet(DataSetRow(example.id, name, 0, ""))
+            self._by_name[name] = self._by_id[example.id] = known
+        if len(known.examples) >= EXAMPLES_LIMIT:
+            raise Refused(f"{name!r} has {EXAMPLES_LIMIT} examples already.", "Begin another data set.")
+        known.examples.append(example)
+        chained = f"{known.row.digest}{example.digest}{example.label}".encode()
+        digest = hashlib.sha256(chained).hexdigest()
+        known.row = DataSetRow(known.row.id, name, len(known.examples), digest)
+        return known.row
+
+    def by_id(self, id: int) -> DataSetRow | None:
+        """The data set of this id as it is now."""
+        known = self._by_id.get(id)
+        return None if known is None else known.row
+
+    def find(self, wanted: str) -> dict[str, Any]:
+        """The data set of this name, and how many examples each label has. Raises `Refused`."""
+        known = self._by_name.get(wanted)
+        if known is None:
+            raise Refused(f"There is no data set {wanted!r}.", '"minka example add" begins one.')
+        return known.row.public() | {"labels": dict(Counter(each.label for each in known.examples))}
+
+    def first(self, row: DataSetRow) -> list[ExampleRow]:
+        """The examples that `row` stands for."""
+        return self._by_id[row.id].examples[: row.examples]
+
+    def examples(self) -> Iterator[ExampleRow]:
+        """Those of all data sets."""
+        for known in self._by_name.values():
+            yield from known.examples
+
+    def dump(self) -> Iterator[list[Any]]:
+        """As rows of `Registry.dump`."""
+        for known in self._by_name.values():
+            yield ["dataset", fields.encode(known.row)]
+            for start in range(0, len(known.examples), DUMPED_ROWS):
+                rows = known.examples[start : start + DUMPED_ROWS]
+                yield ["examples", known.row.id, [list(fields.encode(row).values()) for row in rows]]
+
+    def load(self, kind: str, values: list[Any]) -> list[ExampleRow]:
+        """The inverse, row by row; returns the examples that came."""
+        if kind == "dataset":
+            known = _DataSet(DataSetRow(**values[0]))
+            self._by_name[known.row.name] = self._by_id[known.row.id] = known
+            return []
+        rows = [ExampleRow(*row) for row in values[1]]
+        self._by_id[values[0]].examples.extend(rows)
+        return rows
+
+
+def _is_label(text: str) -> bool:
+    return (
+        1 <= len(text) <= LABEL_CHARACTERS
+        and text.isprintable()
+        and text == text.strip()
+        and not text.startswith(".")
+        and FORBIDDEN.isdisjoint(text)
+    )
