@@ -10,13 +10,12 @@ from backend.cli.options import Commands, add_command, connect
 from backend.cli.progress import TransferMeter
 from backend.client import ClusterClient
 from backend.listings import all_files, verified
+from backend.local_names import free_path
 from backend.transfers import Progress, checked_name, download, upload
 from shared.errors import Refused
 from shared.messages import FindFile, Remove
 
 UPLOADS_AT_ONCE = 4
-RESERVED_NAMES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))}
-"""Devices on Windows, whatever comes after their dot."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -96,7 +95,7 @@ def run_get(options: argparse.Namespace, console: Console) -> Outcome:
     with connect(options) as client:
         row = find_file(client, options.file)
         if target.is_dir():
-            target = target / local_name(row)
+            target = free_path(target, row["name"], f"file-{row['id']}")
         if not target.parent.is_dir():
             raise Refused(f"{target.parent} is not a directory.", "Make it first.")
         got = download(
@@ -142,14 +141,6 @@ def checked_file(path: Path) -> int:
         raise Refused(f"{path} cannot be read: {error.strerror or error}.") from error
     checked_name(path.name)
     return size_bytes
-
-
-def local_name(row: dict[str, Any]) -> str:
-    """A name for a file of the cluster that stays inside a directory here, on every system."""
-    name = row["name"].replace("\\", "/").rpartition("/")[2]
-    kept = "".join(each for each in name if each.isprintable() and each not in '<>:"|?*').rstrip(". ")
-    usable = kept and kept.split(".")[0].upper() not in RESERVED_NAMES and len(kept.encode()) <= 200
-    return kept if usable else f"file-{row['id']}"
 
 
 def _contract_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from backend.desktop.access import LOOPBACK, Access
 from backend.desktop.api import Api, Call, Chooser, Route, error_answer
 from backend.desktop.board import Board
 from backend.desktop.handles import FileHandles
-from backend.desktop.jobs import TransferDesk, free_path
+from backend.desktop.jobs import TransferDesk
 from backend.desktop.link import ClusterLink, Find, Open
 from backend.desktop.spool import Spool
 from backend.desktop.transfer_queue import TransferQueue
 from backend.desktop.watch import INTERVAL_S, ClusterWatch
+from backend.local_names import free_path
 from shared.errors import Busy, MinkaError
 from shared.http1 import Limits, Request
 from shared.http_connection import Answer, ServerLimits

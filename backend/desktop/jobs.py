@@ -80,19 +80,3 @@ def files_below(folder: Path) -> Iterator[Path]:
                     "Drop its folders one by one.",
                 )
             yield path
-
-
-def free_path(folder: Path, name: str) -> Path:
-    """A path in `folder` where nothing is yet, for a file that the cluster calls `name`.
-
-    The name comes from another computer: only its last part is used, without what some system forbids.
-    """
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    safe = "".join("_" if character in '<>:"|?*' or ord(character) < 32 else character for character in last)
-    safe = safe.strip(" .")[-120:] or "file"
-    stem, dot, suffix = safe.partition(".")
-    candidate, number = folder / safe, 2
-    while candidate.exists():
-        candidate = folder / f"{stem} ({number}){dot}{suffix}"
-        number += 1
-    return candidate

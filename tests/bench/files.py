@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -130,11 +131,12 @@ def run(cluster: LiveCluster, arguments: list[str], idle_mib: float) -> dict[str
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as client:
-        while client.poll() is None:
+        while client.returncode is None:
             client_mib = max(client_mib, memory_mib(client.pid))
             for id, process in cluster.processes.items():
                 tops[id] = max(tops[id], memory_mib(process.pid))
-            time.sleep(LOOK_S)
+            with suppress(subprocess.TimeoutExpired):
+                client.wait(LOOK_S)
     if client.returncode:
         raise SystemExit(f"minka {arguments[0]} failed")
     above = {id: round(tops[id] - idle[id], 1) for id in idle}

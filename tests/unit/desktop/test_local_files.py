@@ -6,7 +6,7 @@ import pytest
 
 from backend.desktop import handles, jobs, spool
 from backend.desktop.handles import FileHandles
-from backend.desktop.jobs import files_below, free_path
+from backend.desktop.jobs import files_below
 from backend.desktop.spool import Spool
 from shared.errors import Busy, Refused
 
@@ -45,28 +45,7 @@ class TestSpool:
         assert not arrival.path.parent.exists()
 
 
-class TestNames:
-    @pytest.mark.parametrize(
-        ("name", "expected"),
-        [
-            ("a.txt", "a.txt"),
-            ("../../etc/passwd", "passwd"),
-            ("C:\\Windows\\x.ini", "x.ini"),
-            ("..", "file"),
-            ('a<b>:"|?*\x00.txt', "a_b_______.txt"),
-            (" .hidden. ", "hidden"),
-        ],
-    )
-    def test_a_name_from_elsewhere_stays_in_the_folder(
-        self, tmp_path: Path, name: str, expected: str
-    ) -> None:
-        assert free_path(tmp_path, name) == tmp_path / expected
-
-    def test_what_is_there_is_not_overwritten(self, tmp_path: Path) -> None:
-        (tmp_path / "a.tar.gz").touch()
-        (tmp_path / "a (2).tar.gz").touch()
-        assert free_path(tmp_path, "a.tar.gz") == tmp_path / "a (3).tar.gz"
-
+class TestFolders:
     def test_links_out_of_a_folder_are_not_followed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
