@@ -14,6 +14,7 @@ from shared.messages import Predict, PredictInput
 
 ANSWER_S = 60.0
 PROBABILITY_DIGITS = 7
+NUMBER_DIGITS = 7
 UNDER_WAY = 4
 """Requests of one prediction at once, so that every worker has something to do."""
 RECEIPT = ("model", "digest", "term", "index", "worker")
@@ -23,18 +24,24 @@ Batch = tuple[list[PredictInput], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer to one request: `receipt` says who gave it, `probabilities` is float32 [images, labels], flat."""
+    """The answer to one request: `receipt` says who gave it, `probabilities` is float32 [inputs, labels], flat.
+
+    Of a model of `numbers`, they are those instead.
+    """
 
     receipt: dict[str, Any]
     labels: list[str]
     probabilities: "array[float]"
+    numbers: bool
 
     def outputs(self) -> list[dict[str, Any]]:
-        """For each image {"label", "probabilities": {label: p}}, as CONTRACT has it."""
+        """For each input {"label", "probabilities": {label: p}}, as CONTRACT has it; of numbers, their "values" too."""
         width = len(self.labels)
         rows = (
             self.probabilities[start : start + width] for start in range(0, len(self.probabilities), width)
         )
+        if self.numbers:
+            return [self._values(row) for row in rows]
         return [
             {
                 "label": self.labels[row.index(max(row))],
@@ -45,6 +52,13 @@ class Prediction:
             for row in rows
         ]
 
+    def _values(self, row: "array[float]") -> dict[str, Any]:
+        values = {
+            label: float(f"{value:.{NUMBER_DIGITS}g}") for label, value in zip(self.labels, row, strict=True)
+        }
+        text = ", ".join(f"{value:g}" for value in values.values())
+        return {"label": text, "probabilities": {}, "values": values}
+
 
 def read(answer: Answer) -> Prediction:
     """The worker's answer to `Predict`. Raises `ProtocolViolation` for one that is none."""
@@ -54,7 +68,8 @@ def read(answer: Answer) -> Prediction:
     probabilities = array("f", answer.body)
     if sys.byteorder == "big":
         probabilities.byteswap()
-    return Prediction({name: answer.header.get(name) for name in RECEIPT}, labels, probabilities)
+    receipt = {name: answer.header.get(name) for name in RECEIPT}
+    return Prediction(receipt, labels, probabilities, answer.header.get("kind") == "numbers")
 
 
 def predict(client: ClusterClient, model: str, batches: Iterable[Batch]) -> Iterator[Prediction]:

@@ -14,7 +14,7 @@ for each input; whatever is wrong is Refused with a reason that names the file a
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -54,7 +54,7 @@ def load_inputs(path: Path, name: str) -> Pixels:
 
     Raises Refused when it cannot be read, or is an archive whose images differ in size.
     """
-    if _holds_images(path, name):
+    if holds_images(path, name):
         entries = _image_entries(path, name)
         _, first = next(_decoded(path, name, entries[:1]))
         return _gathered(path, name, entries, first.shape, None)
@@ -71,7 +71,7 @@ def load_model_inputs(path: Path, name: str, form: InputForm | str) -> tuple[Pix
 
     Raises Refused when the file cannot be read.
     """
-    if _holds_images(path, name):
+    if holds_images(path, name):
         entries = _image_entries(path, name)
         if isinstance(form, str):
             sampled = _decoded(path, name, entries[:: _stride(len(entries))])
@@ -86,7 +86,7 @@ def load_model_inputs(path: Path, name: str, form: InputForm | str) -> tuple[Pix
 def load_outputs(path: Path, name: str) -> list[str]:
     """The labels in this file, one for each input. Raises Refused when it cannot be read."""
     start = first_bytes(path, name)
-    if _holds_images(path, name):
+    if holds_images(path, name):
         return [_class_of(entry, name) for entry in _image_entries(path, name)]
     if start.startswith(NPY_START) or is_archive(start):
         return _labels(read_numpy(path, name, OUTPUT_NAMES), name)
@@ -95,7 +95,7 @@ def load_outputs(path: Path, name: str) -> list[str]:
     return _csv_labels(path, name)
 
 
-def paired(inputs: int, labels: Sequence[str], name: str) -> None:
+def paired(inputs: int, labels: Sized, name: str) -> None:
     """Raises Refused unless there is one label for each input, and at least one."""
     if inputs != len(labels):
         raise Refused(
@@ -175,7 +175,8 @@ def _label(text: str, name: str) -> str:
 # --- CSV
 
 
-def _rows(path: Path, name: str) -> Iterator[list[str]]:
+def csv_rows(path: Path, name: str) -> Iterator[list[str]]:
+    """The lines of a CSV that hold something. Raises Refused for what is none, or too large."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for number, row in enumerate(csv.reader(_bounded_lines(file, name))):
@@ -200,7 +201,8 @@ def _bounded_lines(file: io.TextIOWrapper, name: str) -> Iterator[str]:
         yield line
 
 
-def _label_column(header: Sequence[str]) -> int | None:
+def label_column(header: Sequence[str]) -> int | None:
+    """Which column holds the outputs, by its heading."""
     lowered = [cell.strip().lower() for cell in header]
     return next((lowered.index(word) for word in LABEL_COLUMNS if word in lowered), None)
 
@@ -209,9 +211,9 @@ def _csv_pixels(path: Path, name: str) -> NDArray[Any]:
     pixels = bytearray()
     width = 0
     label: int | None = None
-    for number, row in enumerate(_rows(path, name), 1):
-        if number == 1 and not all(_is_number(cell) for cell in row):
-            label = _label_column(row)
+    for number, row in enumerate(csv_rows(path, name), 1):
+        if number == 1 and not all(is_number(cell) for cell in row):
+            label = label_column(row)
             continue
         cells = row if label is None else row[:label] + row[label + 1 :]
         width = width or len(cells)
@@ -234,9 +236,9 @@ def _csv_pixels(path: Path, name: str) -> NDArray[Any]:
 def _csv_labels(path: Path, name: str) -> list[str]:
     labels: list[str] = []
     column: int | None = None
-    for number, row in enumerate(_rows(path, name), 1):
+    for number, row in enumerate(csv_rows(path, name), 1):
         if number == 1:
-            column = _label_column(row)
+            column = label_column(row)
             if column is not None:
                 continue
             if len(row) > 1:
@@ -250,7 +252,8 @@ def _csv_labels(path: Path, name: str) -> list[str]:
     return labels
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether Python reads a number in it."""
     try:
         float(text)
     except ValueError:
@@ -297,7 +300,8 @@ def _decoded(path: Path, name: str, entries: Sequence[str]) -> Iterator[tuple[st
                 raise Refused(f"{entry!r} in {name!r}: {error.reason}", error.advice) from error
 
 
-def _holds_images(path: Path, name: str) -> bool:
+def holds_images(path: Path, name: str) -> bool:
+    """Whether the file is an archive of images."""
     return is_archive(first_bytes(path, name)) and not holds_arrays(path, name)
 
 

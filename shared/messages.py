@@ -66,6 +66,7 @@ class TrainSpec:
     averaging: float | None = None
     shift: int | None = None
     rotation: float | None = None
+    loss: str | None = None
     name: str = ""
 
 
@@ -74,7 +75,8 @@ class PredictInput:
     """One piece of a prediction's body, `size_bytes` long.
 
     ``form`` "image": one image file (PNG, JPEG, ...). ``form`` "array": C-ordered ``uint8`` images; `shape` is [n, height,
-    width] or [n, height, width, channels].
+    width] or [n, height, width, channels]. ``form`` "numbers": rows of a table, C-ordered little-endian ``float32``;
+    `shape` is [n, columns]. ``form`` "text": one text, UTF-8.
     """
 
     form: str
@@ -318,8 +320,8 @@ class Cancel:
 class Predict:
     """Body: the inputs' bytes, one after the other. Any worker answers, after a read index.
 
-    -> {"model", "digest", "term", "index", "worker", "labels": [text]}, body: the probability of each label for each
-    image, little-endian float32 [images, labels]
+    -> {"model", "digest", "term", "index", "worker", "labels": [text], "kind"}, body: little-endian float32 [inputs,
+    labels]: of `kind` "classes" the probability of each label, of "numbers" the value of each output
     """
 
     op: ClassVar[str] = "predict"

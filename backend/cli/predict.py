@@ -17,11 +17,16 @@ ROWS_AT_ONCE = 500
 
 def add_commands(commands: Commands) -> None:
     """Add this command to the parser."""
-    command = add_command(commands, "predict", "let a model say what images show")
+    command = add_command(
+        commands, "predict", "let a model say what images show, or what follows from numbers or texts"
+    )
     command.add_argument("model", metavar="MODEL")
     command.add_argument("images", metavar="IMAGE", type=Path, nargs="*", help="image files (PNG, JPEG, …)")
     command.add_argument(
-        "--inputs", metavar="F", type=Path, help="a file of many images, IDX or NPZ, instead"
+        "--inputs",
+        metavar="F",
+        type=Path,
+        help="a file of many inputs like those that it learned from, instead",
     )
     command.add_argument("--limit", metavar="N", type=positive_integer, help="only the first N of --inputs")
     command.set_defaults(run=run_predict)
@@ -89,9 +94,21 @@ def _image_batches(paths: list[Path]) -> Iterator[Batch]:
 
 
 def _array_batches(path: Path, limit: int | None) -> Iterator[Batch]:
-    """The images of a data set's file, as arrays. Raises `Refused` for one that cannot be read."""
+    """The inputs of a data set's file, as arrays. Raises `Refused` for one that cannot be read."""
     from shared.datasets import load_inputs  # brings numpy: only where it is needed
+    from shared.tables import load_texts, load_vectors
 
+    vectors = load_vectors(path, str(path))
+    if vectors is not None and vectors[1].normalise == "text":
+        yield from _text_batches(load_texts(path, str(path))[:limit])
+        return
+    if vectors is not None:
+        numbers = vectors[0][:limit]
+        rows = max(1, min(ROWS_AT_ONCE, PREDICT_BYTES // numbers[0].nbytes))
+        for start in range(0, len(numbers), rows):
+            chosen = numbers[start : start + rows].astype("<f4")
+            yield [PredictInput("numbers", chosen.nbytes, chosen.shape)], chosen.tobytes()
+        return
     images = load_inputs(path, str(path))[:limit]
     if not len(images):
         raise Refused(f"{path} holds no images.")
@@ -99,6 +116,12 @@ def _array_batches(path: Path, limit: int | None) -> Iterator[Batch]:
     for start in range(0, len(images), rows):
         part = images[start : start + rows]
         yield [PredictInput("array", part.nbytes, part.shape)], part.tobytes()
+
+
+def _text_batches(texts: list[str]) -> Iterator[Batch]:
+    for start in range(0, len(texts), ROWS_AT_ONCE):
+        pieces = [text.encode() for text in texts[start : start + ROWS_AT_ONCE]]
+        yield [PredictInput("text", len(piece)) for piece in pieces], b"".join(pieces)
 
 
 def _row(name: str, output: dict[str, Any]) -> tuple[str, str, str | None, str]:

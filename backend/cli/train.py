@@ -1,6 +1,8 @@
 """train: upload what is local, start the job, watch it to its end."""
 
 import argparse
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,16 +30,8 @@ CHECK_LIMIT_BYTES = 256 * 1_048_576
 """Files up to this size are read here before they are uploaded."""
 FIELDS = (
     *("arch", "epochs", "batch", "lr", "seed", "shards", "steps_per_round"),
-    *(
-        "optimiser",
-        "momentum",
-        "weight_decay",
-        "label_smoothing",
-        "schedule",
-        "averaging",
-        "shift",
-        "rotation",
-    ),
+    *("optimiser", "momentum", "weight_decay", "label_smoothing", "schedule", "averaging"),
+    *("shift", "rotation", "loss"),
 )
 """Options that go into the spec as they are."""
 ROLES = ("inputs", "outputs", "test_inputs", "test_outputs")
@@ -48,13 +42,13 @@ def add_commands(commands: Commands) -> None:
     train = add_command(commands, "train", "train a model on all cores of all workers")
     for role in ROLES:
         option = f"--{role.replace('_', '-')}"
-        what = "images" if role.endswith("inputs") else "labels"
+        what = "inputs" if role.endswith("inputs") else "outputs"
         purpose = f"{what} to {'measure accuracy with' if role.startswith('test') else 'learn from'}"
         train.add_argument(
             option,
             metavar="F",
             required=not role.startswith("test"),
-            help=f"{purpose}: a local path, or a file or data set in the cluster",
+            help=f"{purpose}: a local file, a folder of images by class, or a file or data set in the cluster",
         )
     train.add_argument(
         "--arch",
@@ -92,6 +86,11 @@ def _add_methods(train: argparse.ArgumentParser) -> None:
     methods.add_argument(
         "--averaging", metavar="PART", type=float, help="average the weights of this last part of the rounds"
     )
+    methods.add_argument(
+        "--loss",
+        choices=("cross-entropy", "squared"),
+        help="outputs are classes, or numbers (default: numbers if any is a fraction)",
+    )
     methods.add_argument("--shift", metavar="PIXELS", type=natural_number, help="move images at random")
     methods.add_argument("--rotation", metavar="DEGREES", type=float, help="turn images at random")
 
@@ -100,7 +99,14 @@ def run_train(options: argparse.Namespace, console: Console) -> Outcome:
     """Local files are checked before anything is uploaded; Ctrl-C leaves the job to the cluster."""
     if (options.test_inputs is None) != (options.test_outputs is None):
         raise Refused("Test inputs and test outputs belong together.", "Give both, or neither.")
-    _check_locally(options)
+    with tempfile.TemporaryDirectory(prefix="minka-") as scratch:
+        for role in ROLES:
+            setattr(options, role, _packed(getattr(options, role), Path(scratch)))
+        _check_locally(options)
+        return _train(options, console)
+
+
+def _train(options: argparse.Namespace, console: Console) -> Outcome:
     with connect(options) as client:
         files = {role: _file_id(client, getattr(options, role), console) for role in ROLES}
         spec = TrainSpec(
@@ -183,19 +189,40 @@ def _check_locally(options: argparse.Namespace) -> None:
     for inputs, outputs in (ROLES[:2], ROLES[2:]):
         paths = [_local(getattr(options, role)) for role in (inputs, outputs)]
         if all(path is None or checked_file(path) <= CHECK_LIMIT_BYTES for path in paths):
-            _check_pair(*paths)
+            _check_pair(paths[0], paths[1], options.loss)
 
 
-def _check_pair(inputs: Path | None, outputs: Path | None) -> None:
+def _check_pair(inputs: Path | None, outputs: Path | None, loss: str | None) -> None:
     """Read what is local of a data set as the cluster will. Raises `Refused` as it would."""
-    from shared.datasets import load_inputs, load_outputs, paired  # brings numpy: only where it is needed
+    from shared.datasets import load_inputs, paired  # brings numpy: only where it is needed
+    from shared.tables import load_outputs_as, load_vectors
 
-    labels = None if outputs is None else load_outputs(outputs, str(outputs))
+    expected = None if outputs is None else load_outputs_as(loss, outputs, str(outputs))[1]
     if inputs is None or (zipfile.is_zipfile(inputs) and inputs.suffix.lower() != ".npz"):
         return  # images in an archive may be of any size, and are decoded by the cluster
-    count = len(load_inputs(inputs, str(inputs)))
-    if labels is not None:
-        paired(count, labels, str(outputs))
+    vectors = load_vectors(inputs, str(inputs))
+    count = len(load_inputs(inputs, str(inputs)) if vectors is None else vectors[0])
+    if expected is not None:
+        paired(count, expected, str(outputs))
+
+
+def _packed(file: str | None, scratch: Path) -> str | None:
+    """`file`, or the archive that is made of it if it is a folder of images by class; of equal images, equal bytes."""
+    folder = None if file is None else Path(file)
+    if folder is None or not folder.is_dir():
+        return file
+    from shared.datasets import IMAGE_SUFFIXES  # brings numpy: only where it is needed
+
+    target = scratch / f"{folder.resolve().name}.zip"
+    if not target.exists():
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            for path in sorted(folder.rglob("*")):
+                if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+                    continue
+                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+                with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
+                    shutil.copyfileobj(source, packed)
+    return str(target)
 
 
 def _local(file: str | None) -> Path | None:

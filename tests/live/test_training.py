@@ -1,6 +1,7 @@
 """Training on a live cluster: the same bits, whoever computes and whoever dies."""
 
 import io
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.client import ClusterClient
+from backend.predictions import predict
 from backend.transfers import add_example, upload
 from shared.datasets import load_inputs, load_outputs
 from shared.errors import Refused
@@ -121,6 +123,19 @@ def test_more_shards_than_one_frame_can_hold_the_states_of(start_cluster: Start)
     with cluster.client() as client:
         row = finished(client, train(client, epochs=1, batch=8, shards=40))
         assert (row["status"], row["error"]) == ("done", None)
+
+
+def test_a_table_is_learned_and_its_rows_are_answered(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    with cluster.client() as client:
+        table = b"a,b,label\n0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n"
+        file = int(upload(client, table, "xor.csv", lambda done, total: None)["id"])
+        wanted = TrainSpec(file, file, epochs=300)
+        row = finished(client, client.command(lambda ticket: Train(ticket, wanted)).header["model"])
+        assert row["status"] == "done", row["error"]
+        rows = struct.pack("<8f", 0, 0, 0, 1, 1, 0, 1, 1)
+        (found,) = predict(client, row["id"], [([PredictInput("numbers", len(rows), (4, 2))], rows)])
+        assert [one["label"] for one in found.outputs()] == ["no", "yes", "yes", "no"]
 
 
 def test_a_job_can_be_cancelled_and_a_bad_one_says_why(start_cluster: Start) -> None:

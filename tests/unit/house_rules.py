@@ -18,7 +18,7 @@ LONGEST_FILE_LINES = 450
 
 RUN_TIME_DEPENDENCIES = {"numpy", "PIL", "webview"}
 HEAVY = RUN_TIME_DEPENDENCIES
-HEAVY_SHARED = {"shared.images", "shared.datasets", "shared.array_files"}
+HEAVY_SHARED = {"shared.images", "shared.datasets", "shared.array_files", "shared.tables"}
 NODE_PROCESS = ("worker.__main__", "worker.node")
 PURE = {
     *("__future__", "abc", "bisect", "collections", "dataclasses", "enum", "functools", "heapq", "itertools"),

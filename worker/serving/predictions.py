@@ -48,6 +48,7 @@ class Predictions:
             "index": self._node.registry.applied_index,
             "worker": self._node.settings.id,
             "labels": labels,
+            "kind": "numbers" if model.spec["loss"] == "squared" else "classes",
         }
 
         def came(answer: Prediction | MinkaError) -> None:
@@ -61,12 +62,12 @@ class Predictions:
 
 
 def images_of(one: PredictInput) -> int:
-    """How many images this says that it is. Raises `Refused` for a form that there is not."""
-    if one.form == "image" and not one.shape:
+    """How many inputs this says that it is. Raises `Refused` for a form that there is not."""
+    if one.form in ("image", "text") and not one.shape:
         return 1
-    if one.form == "array" and len(one.shape) in (3, 4):
+    if (one.form == "array" and len(one.shape) in (3, 4)) or (one.form == "numbers" and len(one.shape) == 2):
         return one.shape[0]
     raise Refused(
         f"There is no form of input {one.form[:20]!r} with {len(one.shape)} dimensions.",
-        "Send an image, or an array [n, height, width] or [n, height, width, channels].",
+        "Send an image, an array [n, height, width] or [n, height, width, channels], numbers [n, columns], or a text.",
     )

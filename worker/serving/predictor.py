@@ -5,10 +5,11 @@
 | load | model (any name), spec, labels: how many, path of the weights | dropped: [names of models let go for it] |
 | predict | model, predictions: of each its pieces' [form, bytes, shape]; body: the bytes | answers: of each, below |
 
-Each of the answers says the size_bytes of its part of the body, float32 [images, labels], or its failure.
+Each of the answers says the size_bytes of its part of the body, float32 [inputs, labels], or its failure.
 An input of form "image" is one image file; one of form "array" is uint8 of `shape` [n, h, w] or [n, h, w, 1 or 3] and
-gives n rows. Both are normalised as the model's training data were. The new model is loaded before an old one goes. What
-is wrong with one prediction fails no other.
+gives n rows. Both are normalised as the model's training data were. A model of tables takes form "numbers" instead, float32
+of `shape` [n, columns], and one of texts form "text". The new model is loaded before an old one goes. What is wrong with one
+prediction fails no other.
 """
 
 import math
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.errors import Refused, failure_fields
 from shared.images import MAX_SIDE, InputForm, Pixels, decode, stack_to_model, to_model
+from shared.tables import VectorForm, text_vectors
 from worker.child import join_node
 from worker.training.inference import Classifier
 from worker.training.requests import Answer, Work, answer_requests
@@ -40,7 +43,7 @@ class LoadedModel:
     """Fixed weights, ready to answer; `form` is what its inputs are made into."""
 
     classifier: Classifier
-    form: InputForm
+    form: InputForm | VectorForm
 
 
 class Predictor:
@@ -59,16 +62,14 @@ class Predictor:
 
     def _load(self, header: Mapping[str, Any]) -> Answer:
         spec, name = header["spec"], str(header["model"])
-        if header["labels"] != spec["classes"]:
-            raise Refused(f"{name} has {spec['classes']} classes and {header['labels']} labels.")
+        if header["labels"] != spec["outputs"]:
+            raise Refused(f"{name} has {spec['outputs']} outputs and {header['labels']} labels.")
         try:
             weights = Path(header["path"]).read_bytes()
         except OSError as error:
             raise Refused(f"the weights of {name} cannot be read: {error.strerror}.") from error
         classifier = steady_classifier(spec, weights)
-        height, width, channels = spec["input_shape"]
-        form = InputForm((height, width, channels), spec["normalise"])
-        self._models[name] = LoadedModel(classifier, form)
+        self._models[name] = LoadedModel(classifier, _form_of(spec))
         self._models.move_to_end(name)
         dropped = []
         while len(self._models) > LOADED_MODELS:
@@ -82,7 +83,7 @@ class Predictor:
         self._models.move_to_end(name)
         model = self._models[name]
         answers: list[dict[str, Any]] = []
-        inputs: list[Pixels] = []
+        inputs: list[NDArray[Any]] = []
         offset = 0
         for pieces in header["predictions"]:
             end = offset + sum(int(size) for _, size, _ in pieces)
@@ -95,8 +96,13 @@ class Predictor:
             offset = end
         if not inputs:
             return {"answers": answers}, b""
-        probabilities = model.classifier.probabilities(_joined(inputs))
-        return {"answers": answers}, probabilities.astype(FLOAT, copy=False).tobytes()
+        found = model.classifier.answers(_joined(inputs))
+        return {"answers": answers}, found.astype(FLOAT, copy=False).tobytes()
+
+
+def _form_of(spec: Mapping[str, Any]) -> InputForm | VectorForm:
+    shape = tuple(spec["input_shape"])
+    return InputForm(shape, spec["normalise"]) if len(shape) == 3 else VectorForm(shape[0], spec["normalise"])
 
 
 def steady_classifier(spec: Mapping[str, Any], weights: bytes) -> Classifier:
@@ -109,23 +115,52 @@ def steady_classifier(spec: Mapping[str, Any], weights: bytes) -> Classifier:
     return classifier
 
 
-def model_inputs(pieces: Sequence[Piece], body: memoryview, form: InputForm) -> Pixels:
-    """The inputs of one prediction, in order, as uint8 [n, *form.shape].
+def model_inputs(pieces: Sequence[Piece], body: memoryview, form: InputForm | VectorForm) -> NDArray[Any]:
+    """The inputs of one prediction, in order, as uint8 [n, *form.shape] or float32 [n, form.columns].
 
-    Raises Refused for inputs that do not fill `body`, or are not images.
+    Raises Refused for inputs that do not fill `body`, or are not what the model takes.
     """
-    found, offset = [], 0
+    found: list[NDArray[Any]] = []
+    offset = 0
     for kind, size, shape in pieces:
         data = body[offset : offset + size]
         offset += size
-        if kind == "image":
+        if isinstance(form, VectorForm):
+            found.append(_vectors(kind, data, tuple(shape), form))
+        elif kind in ("numbers", "text"):
+            raise Refused(f"this model takes images, not an input of form {kind!r}.", "Send images.")
+        elif kind == "image":
             found.append(to_model(decode(bytes(data)), form)[np.newaxis])
         else:
             found.append(stack_to_model(_stack(data, tuple(shape)), form))
     return _joined(found)
 
 
-def _joined(stacks: Sequence[Pixels]) -> Pixels:
+def _vectors(kind: str, data: memoryview, shape: tuple[int, ...], form: VectorForm) -> NDArray[np.float32]:
+    """[n, form.columns]."""
+    wanted = "text" if form.normalise == "text" else "numbers"
+    if kind != wanted:
+        raise Refused(
+            f"this model takes {wanted}, not an input of form {kind!r}.",
+            "Give --inputs with a file like the one it learned from.",
+        )
+    if wanted == "text":
+        try:
+            return text_vectors([bytes(data).decode()])
+        except UnicodeDecodeError as error:
+            raise Refused("the text is not UTF-8.", "Save it as UTF-8.") from error
+    if len(shape) != 2 or shape[1] != form.columns or math.prod(shape) * FLOAT.itemsize != len(data):
+        raise Refused(
+            f"numbers of shape {list(shape)} in {len(data)} bytes do not fit the model.",
+            f"Give rows of {form.columns} numbers.",
+        )
+    numbers = np.frombuffer(data, FLOAT).reshape(shape)
+    if not np.isfinite(numbers).all():
+        raise Refused("a number is not finite.", "Fill in what is missing.")
+    return numbers
+
+
+def _joined(stacks: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
 
 

@@ -4,25 +4,34 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from worker.training import blueprint
 from worker.training.blueprint import Conv, Norm, Part, Pool, Shape
 from worker.training.convolution import Convolution
-from worker.training.layers import Dense, Flatten, Layer, Relu, Standardise
+from worker.training.layers import Dense, Entrance, Flatten, Layer, Relu, Standardise, StandardiseVectors
 from worker.training.pooling import MaxPool
 from worker.training.regularisation import Dropout
 from worker.training.regularisation import Norm as NormLayer
 
 INPUT_DEVIATION = 0.5
-"""The standard deviation of a network's inputs: below 1, because the first layer adds up the most of them, and would
-set the limit to every layer's learning rate.
+"""The standard deviation of an image's pixels as the network sees them: below 1, because the first layer adds up the most of
+them, and would set the limit to every layer's learning rate.
 """
 
 
-def entrance(spec: Mapping[str, Any]) -> Standardise:
-    """What makes float32 of the images, by the statistics of the training data."""
+def entrance(spec: Mapping[str, Any]) -> Entrance:
+    """What makes float32 of the inputs, by the statistics of the training data."""
+    if len(spec["input_shape"]) == 1:
+        return StandardiseVectors(spec["mean"], spec["deviation"])
     deviation = [value / INPUT_DEVIATION for value in spec["deviation"]]
     dense = isinstance(blueprint.parse(spec["layers"])[0], blueprint.Dense)
     return Standardise(tuple(spec["input_shape"]), spec["mean"], deviation, rows_last=not dense)
+
+
+def input_type(spec: Mapping[str, Any]) -> type[np.generic]:
+    """uint8 of images, float32 of vectors."""
+    return np.uint8 if len(spec["input_shape"]) == 3 else np.float32
 
 
 def layers(spec: Mapping[str, Any]) -> list[Layer]:

@@ -156,12 +156,14 @@ def _number(text: str, most: int, words: Sequence[str], least: int = 1) -> int:
 
 
 def shapes(parts: Sequence[Part], input_shape: Sequence[int]) -> tuple[Shape, ...]:
-    """The shape before each part and after the last. `input_shape` is [height, width, channels].
+    """The shape before each part and after the last. `input_shape` is [height, width, channels], or [columns].
 
-    Raises Refused for parts that do not fit the images.
+    Raises Refused for parts that do not fit the inputs.
     """
-    height, width, channels = input_shape
-    found: list[Shape] = [(height, channels, width)]
+    found: list[Shape] = [tuple(input_shape)]
+    if len(input_shape) == 3:
+        height, width, channels = input_shape
+        found = [(height, channels, width)]
     for part in parts:
         found.append(_after(part, found[-1]))
     return tuple(found)
@@ -174,7 +176,10 @@ def _after(part: Part, shape: Shape) -> Shape:
     if isinstance(part, Norm | Dropout):
         return shape
     if len(shape) != 3:
-        raise Refused(f"{str(part)!r} comes after a dense part.", "Put conv and pool before dense.")
+        raise Refused(
+            f"{str(part)!r} stands where there are no images.",
+            "Give images, and put conv and pool before dense.",
+        )
     height, channels, width = shape
     if isinstance(part, Pool):
         after = (height // part.size, channels, width // part.size)

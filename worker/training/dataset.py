@@ -8,13 +8,14 @@ says what was trained on. Numbers are little-endian; every section begins at a m
     8        4               version, 1
     12       4               H, length of the JSON header
     16       H               JSON header, ASCII, keys sorted, no spaces
-    ...      n x h x w x c   inputs, uint8, [n, h, w, c]
-    ...      2 x n           labels, uint16: the place of each label in the header's "labels"
-    ...      m x h x w x c   test inputs, uint8
-    ...      2 x m           test labels, uint16
+    ...      n x h x w x c   inputs, uint8, [n, h, w, c]; or, of tables and texts, float32, [n, d]
+    ...      2 x n           labels, uint16: the place of each label in the header's "labels"; or targets, float32, [n, o]
+    ...                      test inputs and labels, m of them, in the same way
 
-Header: "examples" n, "test_examples" m, "input_shape" [h, w, c], "labels" [text, ...], "normalise" "ink" or "plain", and
-over the n inputs, per channel, "mean" [c numbers] and "deviation" [c numbers].
+Header: "examples" n, "test_examples" m, "input_shape" [h, w, c] or [d], "normalise" "ink", "plain", "table" or "text", and
+over the n inputs, per channel or column, "mean" and "deviation". For classes, "loss" is "cross-entropy" and "labels" are
+their names; for numbers, "loss" is "squared", "labels" are the names of the o outputs, and "target_mean" and
+"target_deviation" their statistics.
 """
 
 import hashlib
@@ -31,9 +32,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.datasets import load_model_inputs, load_outputs, paired
+from shared.datasets import load_model_inputs, paired
 from shared.errors import Refused
-from shared.images import Pixels
+from shared.images import InputForm, Pixels
+from shared.tables import Numbers, VectorForm, is_whole, load_outputs_as, load_vectors
 
 MAGIC = b"MINKADS\0"
 VERSION = 1
@@ -47,10 +49,10 @@ PIECE_ROWS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Inputs and their labels: uint8 [n, h, w, c] and uint16 [n]."""
+    """Inputs, uint8 [n, h, w, c] or float32 [n, d], and their labels, uint16 [n], or targets, float32 [n, o]."""
 
-    inputs: Pixels
-    labels: NDArray[np.uint16]
+    inputs: NDArray[Any]
+    labels: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,38 +79,67 @@ def prepare(
     test_outputs: SourceFile | None,
     target: Path,
     normalise: str = "auto",
+    loss: str = "auto",
 ) -> dict[str, Any]:
     """Write the canonical data set to `target`, durably: the header, with "digest" and "bytes" beside its fields.
 
-    Raises Refused for anything about the files that a person must put right.
+    `loss` "auto" takes outputs that are not all whole as numbers, all others as classes. Raises Refused for anything about
+    the files that a person must put right.
     """
-    images, form = load_model_inputs(inputs.path, inputs.name, normalise)
-    texts = load_outputs(outputs.path, outputs.name)
-    paired(len(images), texts, outputs.name)
-    labels = label_order(texts)
-    training = Part(images, _places(texts, labels, outputs.name))
-    test = Part(images[:0], training.labels[:0])
+    values, form = _inputs(inputs, normalise)
+    loss, expected = load_outputs_as(loss, outputs.path, outputs.name)
+    paired(len(values), expected, outputs.name)
+    labels = _numbered(expected) if isinstance(expected, np.ndarray) else label_order(expected, outputs.name)
+    training = Part(values, _places(expected, labels, outputs.name))
+    test = Part(values[:0], training.labels[:0])
     if (test_inputs is None) != (test_outputs is None):
         raise Refused("only one of the test inputs and outputs is given.", "Give both, or neither.")
     if test_inputs is not None and test_outputs is not None:
-        test_images, _ = load_model_inputs(test_inputs.path, test_inputs.name, form)
-        test_texts = load_outputs(test_outputs.path, test_outputs.name)
-        paired(len(test_images), test_texts, test_outputs.name)
-        test = Part(test_images, _places(test_texts, labels, test_outputs.name))
-    mean, deviation = channel_statistics(images)
+        test_values, _ = _inputs(test_inputs, form)
+        _, test_expected = load_outputs_as(loss, test_outputs.path, test_outputs.name)
+        paired(len(test_values), test_expected, test_outputs.name)
+        test = Part(test_values, _places(test_expected, labels, test_outputs.name))
+    statistics = channel_statistics if isinstance(form, InputForm) else column_statistics
+    mean, deviation = statistics(values)
     header = {
-        "examples": len(images),
+        "examples": len(values),
         "test_examples": len(test.inputs),
-        "input_shape": list(form.shape),
+        "input_shape": list(form.shape) if isinstance(form, InputForm) else [form.columns],
         "labels": labels,
+        "loss": loss,
         "normalise": form.normalise,
         "mean": mean,
         "deviation": deviation,
     }
+    if loss == "squared":
+        header["target_mean"], header["target_deviation"] = column_statistics(training.labels)
     return {**header, **_write(target, header, training, test)}
 
 
-def label_order(texts: Sequence[str]) -> list[str]:
+def _inputs(
+    source: SourceFile, form: InputForm | VectorForm | str
+) -> tuple[NDArray[Any], InputForm | VectorForm]:
+    """The inputs of a file, fit for `form` if there is one; of a wish for images ("ink", ...) otherwise."""
+    vectors = load_vectors(source.path, source.name)
+    if vectors is None and not isinstance(form, VectorForm):
+        return load_model_inputs(source.path, source.name, form)
+    if (
+        vectors is None
+        or isinstance(form, InputForm)
+        or (isinstance(form, VectorForm) and form != vectors[1])
+    ):
+        raise Refused(
+            f"{source.name!r} holds other inputs than those to learn from.",
+            "Give images with images, and tables with as many columns.",
+        )
+    return vectors
+
+
+def _numbered(targets: NDArray[Any]) -> list[str]:
+    return [f"y{number + 1}" for number in range(targets.shape[1])]
+
+
+def label_order(texts: Sequence[str], name: str) -> list[str]:
     """The different labels: by value if all are whole numbers, else by their characters.
 
     Raises Refused for fewer than 2 or more than `MAX_LABELS`.
@@ -116,11 +147,10 @@ def label_order(texts: Sequence[str]) -> list[str]:
     found = set(texts)
     if not 2 <= len(found) <= MAX_LABELS:
         raise Refused(
-            f"the outputs hold {len(found)} different label(s).",
+            f"the outputs in {name!r} hold {len(found)} different label(s).",
             f"A classifier takes 2 to {MAX_LABELS} labels.",
         )
-    whole = all(text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() for text in found)
-    return sorted(found, key=lambda text: (int(text), text)) if whole else sorted(found)
+    return sorted(found, key=lambda text: (int(text), text)) if all(map(is_whole, found)) else sorted(found)
 
 
 def channel_statistics(images: Pixels) -> tuple[list[float], list[float]]:
@@ -141,6 +171,18 @@ def channel_statistics(images: Pixels) -> tuple[list[float], list[float]]:
     return mean, [math.sqrt(value) or 1.0 for value in variance]
 
 
+def column_statistics(table: NDArray[np.float32]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each column of float32 [n, d], exactly rounded sums; a flat one has deviation 1."""
+    means, deviations = [], []
+    for column in table.T:
+        values = [float(value) for value in column]
+        mean = math.fsum(values) / len(values)
+        means.append(mean)
+        variance = math.fsum((value - mean) * (value - mean) for value in values) / len(values)
+        deviations.append(math.sqrt(variance) or 1.0)
+    return means, deviations
+
+
 def open_dataset(path: Path) -> Dataset:
     """Map a canonical data set. Raises Refused if these are not the bytes of one."""
     try:
@@ -153,16 +195,19 @@ def open_dataset(path: Path) -> Dataset:
         if magic != MAGIC or version != VERSION or length > MAX_HEADER_BYTES:
             raise ValueError("another magic or version")
         header = json.loads(memory[PREFIX.size : PREFIX.size + length])
-        height, width, channels = header["input_shape"]
+        shape, numbers = header["input_shape"], header["loss"] == "squared"
+        pixels = np.dtype(np.uint8 if len(shape) == 3 else "<f4")
+        outputs, output_type = (len(header["labels"]), "<f4") if numbers else (1, "<u2")
         sizes = (header["examples"], header["test_examples"])
         offset = _aligned(PREFIX.size + length)
         parts = []
         for count in sizes:
-            inputs = np.frombuffer(memory, np.uint8, count * height * width * channels, offset)
+            inputs = np.frombuffer(memory, pixels, count * math.prod(shape), offset)
             offset = _aligned(offset + inputs.nbytes)
-            labels = np.frombuffer(memory, "<u2", count, offset)
+            labels = np.frombuffer(memory, output_type, count * outputs, offset)
             offset = _aligned(offset + labels.nbytes)
-            parts.append(Part(inputs.reshape(count, height, width, channels), labels))
+            expected = labels.reshape(count, outputs) if numbers else labels
+            parts.append(Part(inputs.reshape(count, *shape), expected))
     except (ValueError, KeyError, TypeError, struct.error) as error:
         raise Refused(
             f"the data set {path.name} is damaged: {error}.", "Train again, so that it is made anew."
@@ -170,15 +215,23 @@ def open_dataset(path: Path) -> Dataset:
     return Dataset(header, parts[0], parts[1])
 
 
-def _places(texts: Sequence[str], labels: Sequence[str], name: str) -> NDArray[np.uint16]:
+def _places(expected: Sequence[str] | Numbers, labels: Sequence[str], name: str) -> NDArray[Any]:
+    """Labels as their places in `labels`, uint16 [n]; targets as they are."""
+    if isinstance(expected, np.ndarray):
+        if expected.shape[1] != len(labels):
+            raise Refused(
+                f"{name!r} has {expected.shape[1]} outputs, the training data {len(labels)}.",
+                "Give both the same columns.",
+            )
+        return expected
     place = {label: number for number, label in enumerate(labels)}
-    unknown = sorted(set(texts) - set(place))
+    unknown = sorted(set(expected) - set(place))
     if unknown:
         raise Refused(
             f"{name!r} holds the label {unknown[0]!r}, which no training example has.",
             "Add training examples of it.",
         )
-    return np.array([place[text] for text in texts], "<u2")
+    return np.array([place[text] for text in expected], "<u2")
 
 
 def _aligned(offset: int) -> int:
@@ -201,7 +254,8 @@ def _write(target: Path, header: Mapping[str, Any], training: Part, test: Part) 
         for array in (training.inputs, training.labels, test.inputs, test.labels):
             write(bytes(_aligned(size_bytes) - size_bytes))
             for start in range(0, len(array), PIECE_ROWS):
-                write(array[start : start + PIECE_ROWS].tobytes())
+                piece = array[start : start + PIECE_ROWS]
+                write(piece.astype(piece.dtype.newbyteorder("<"), copy=False).tobytes())
         file.flush()
         os.fsync(file.fileno())
     return {"digest": digest.hexdigest(), "bytes": size_bytes}

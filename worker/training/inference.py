@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.errors import Refused
-from shared.images import Pixels
 from worker.training import architectures
 from worker.training.buffers import Array, zeros
 from worker.training.loss import softmax
@@ -27,14 +27,22 @@ class Classifier:
         layers = architectures.layers(spec)
         self._parameters = zeros((parameter_count(layers),))
         self._network = Network(architectures.entrance(spec), layers, rows, self._parameters, None)
-        self._images = zeros((rows, *spec["input_shape"]), np.uint8)
+        self._images = zeros((rows, *spec["input_shape"]), architectures.input_type(spec))
         self._scratch = zeros((rows,))
-        self._classes = int(spec["classes"])
+        self._outputs = int(spec["outputs"])
+        self._numbers = spec["loss"] == "squared"
+        self._target_mean = np.array(spec.get("target_mean", 0.0))
+        self._target_deviation = np.array(spec.get("target_deviation", 1.0))
+
+    @property
+    def rows(self) -> int:
+        """Of a micro-batch."""
+        return self._network.rows
 
     @property
     def row_bytes(self) -> int:
-        """Of the probabilities of one image."""
-        return self._classes * FLOAT.itemsize
+        """Of the answer to one input."""
+        return self._outputs * FLOAT.itemsize
 
     def load(self, weights: bytes) -> None:
         """Take these parameters, little-endian float32. Raises Refused if there are too many or too few."""
@@ -50,24 +58,44 @@ class Classifier:
         Kernels of BLAS take some rows in blocks of other widths than the rest, and add up in another order there.
         """
         random = np.random.default_rng(0)
-        for image in random.integers(0, 256, (PROBES, *self._images.shape[1:]), np.uint8):
+        for image in random.integers(0, 256, (PROBES, *self._images.shape[1:])):
             self._images[:] = image
-            logits = self._network.forward(self._images)
-            if any(row.tobytes() != logits[0].tobytes() for row in logits):
+            found = self._network.forward(self._images)
+            if (found != found[:, :1]).any():
                 return False
         return True
 
-    def probabilities(self, images: Pixels) -> Array:
-        """uint8 [n, *input_shape] -> float32 [n, classes], each row adding up to 1."""
-        result = np.empty((len(images), self._classes), np.float32)
+    def answers(self, inputs: NDArray[Any]) -> Array:
+        """[n, *input_shape] -> float32 [n, outputs]: probabilities that add up to 1, or `numbers`."""
+        if self._numbers:
+            return self.numbers(inputs).astype(np.float32)
+        result = np.empty((len(inputs), self._outputs), np.float32)
         done = 0
-        for logits in self._logits(images):
+        for logits in self._logits(inputs):
             found = softmax(logits, self._scratch).T
-            result[done : done + len(found)] = found[: len(images) - done]
+            result[done : done + len(found)] = found[: len(inputs) - done]
             done += len(found)
         return result
 
-    def correct(self, images: Pixels, labels: Any) -> int:
+    def numbers(self, inputs: NDArray[Any]) -> NDArray[np.float64]:
+        """[n, *input_shape] -> [n, outputs], in the units of the targets that were learned from."""
+        result: NDArray[np.float64] = np.empty((len(inputs), self._outputs))
+        done = 0
+        for found in self._logits(inputs):
+            piece = found.T[: len(inputs) - done]
+            result[done : done + len(piece)] = piece
+            done += len(piece)
+        result *= self._target_deviation
+        result += self._target_mean
+        return result
+
+    def explained(self, inputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        """1 - squared errors / squared distances of the targets [n, outputs] from their means, over all outputs."""
+        errors = self.numbers(inputs) - targets
+        spread = targets - targets.mean(axis=0, dtype=np.float64)
+        return 1 - float(np.square(errors).sum()) / (float(np.square(spread).sum()) or 1.0)
+
+    def correct(self, images: NDArray[Any], labels: Any) -> int:
         """How many of the images get the highest logit at their label; labels: whole numbers [n]."""
         right = done = 0
         for logits in self._logits(images):
@@ -77,7 +105,7 @@ class Classifier:
             done += len(best)
         return right
 
-    def _logits(self, images: Pixels) -> Iterator[Array]:
+    def _logits(self, images: NDArray[Any]) -> Iterator[Array]:
         """[classes, rows] for each micro-batch in turn, overwritten by the next."""
         rows = self._network.rows
         for start in range(0, len(images), rows):

@@ -12,7 +12,7 @@ convolution copies whole stretches too.
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,14 @@ class Layer(Protocol):
         ...
 
 
+class Entrance(Protocol):
+    """What makes the network's first float32 of a micro-batch as the data set holds it, rows first."""
+
+    def bind(self, rows: int) -> None: ...
+
+    def forward(self, inputs: NDArray[Any]) -> Array: ...
+
+
 class Standardise:
     """uint8 [rows, height, width, channels] -> float32 [height, channels, width, rows], (x - mean) / deviation.
 
@@ -80,11 +88,26 @@ class Standardise:
         else:
             self._output = zeros((rows, height, channels, width)).transpose(1, 2, 3, 0)
 
-    def forward(self, images: NDArray[np.uint8]) -> Array:
+    def forward(self, images: NDArray[Any]) -> Array:
         np.copyto(self._output, images.transpose(1, 3, 2, 0))
         np.multiply(self._output, self._scale, out=self._output)
         np.subtract(self._output, self._shift, out=self._output)
         return self._output
+
+
+class StandardiseVectors:
+    """float32 [rows, columns] -> [columns, rows], (x - mean) / deviation of each column; the same order in memory."""
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        self._mean, self._deviation = np.array(mean, np.float32), np.array(deviation, np.float32)
+
+    def bind(self, rows: int) -> None:
+        self._output = zeros((rows, len(self._mean)))
+
+    def forward(self, inputs: NDArray[Any]) -> Array:
+        np.subtract(inputs, self._mean, out=self._output)
+        np.divide(self._output, self._deviation, out=self._output)
+        return self._output.T
 
 
 class Dense:

@@ -45,6 +45,33 @@ class CrossEntropy:
         np.subtract(logits, self._target, out=logits)
         return np.multiply(logits, np.float32(scale / self._rows), out=logits)
 
+    def mean(self, likelihoods: Array) -> float:
+        """As `mean_loss`."""
+        return mean_loss(likelihoods)
+
+
+class SquaredError:
+    """loss = mean over the rows and outputs of (y - target)^2 / 2; its gradient by y is (y - target) / (rows x outputs)."""
+
+    def __init__(self, outputs: int, rows: int) -> None:
+        self._scratch = zeros((outputs, rows))
+        self._scale = 1 / (outputs * rows)
+
+    def gradient(self, y: Array, targets: Array, scale: float, losses: Array) -> Array:
+        """`scale` times the gradient by y, [outputs, rows], in place of y; targets: float32 [rows, outputs].
+
+        The loss of each row goes to `losses`, [rows].
+        """
+        np.subtract(y, targets.T, out=y)
+        np.multiply(y, y, out=self._scratch)
+        np.add.reduce(self._scratch, axis=0, out=losses)
+        np.multiply(losses, np.float32(0.5 / len(y)), out=losses)
+        return np.multiply(y, np.float32(scale * self._scale), out=y)
+
+    def mean(self, losses: Array) -> float:
+        """The mean of what `gradient` told; NaN if any is NaN."""
+        return float(losses.mean(dtype=np.float64))
+
 
 def mean_loss(likelihoods: Array) -> float:
     """The mean of -log over the likelihoods of the right labels; NaN if any is NaN, never infinite."""

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.training.buffers import Array
-from worker.training.layers import Layer, Standardise
+from worker.training.layers import Entrance, Layer
 from worker.training.randomness import Purpose, stream
 from worker.training.regularisation import Dropout
 
@@ -47,7 +48,7 @@ class Network:
 
     def __init__(
         self,
-        entrance: Standardise,
+        entrance: Entrance,
         layers: Sequence[Layer],
         rows: int,
         parameters: Array,
@@ -75,9 +76,9 @@ class Network:
         """The parameters that weight decay shrinks: views of all but biases, scales and shifts."""
         return [array for arrays in self._parameters for array in arrays if array.ndim > 1]
 
-    def forward(self, images: NDArray[np.uint8]) -> Array:
-        """uint8 [rows, height, width, channels] -> logits, [classes, rows], which the next call overwrites."""
-        x = self._entrance.forward(images)
+    def forward(self, inputs: NDArray[Any]) -> Array:
+        """Images or vectors as the data set holds them -> [outputs, rows], which the next call overwrites."""
+        x = self._entrance.forward(inputs)
         for layer in self._layers:
             x = layer.forward(x)
         return x

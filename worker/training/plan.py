@@ -27,9 +27,15 @@ MAX_STEPS_PER_ROUND = 1_000_000
 MAX_SEED = 2**63 - 1
 MAX_STATE_BYTES = 16 * 1024**2
 """A state travels in the body of one frame."""
-OF_THE_DATA = ("input_shape", "classes", "mean", "deviation", "parameters")
+OF_THE_DATA = (
+    *("input_shape", "outputs", "parameters", "mean", "deviation"),
+    *("target_mean", "target_deviation"),
+)
 """Fields that `fit_to_data` adds."""
-NORMALISATIONS = ("auto", "ink", "plain")
+FACTS = ("loss", "normalise", "mean", "deviation", "target_mean", "target_deviation")
+"""Those of them that are in a prepared data set's header under the same name, and what was left to it."""
+NORMALISATIONS = ("auto", "ink", "plain", "table", "text")
+LOSSES = ("auto", "cross-entropy", "squared")
 SCHEDULES = ("one-cycle", "constant")
 SLOTS: Mapping[str, int] = {"sgd": 1, "nesterov": 1, "adam": 2}
 """Optimisers, and how many arrays of the size of the parameters each keeps beside them."""
@@ -107,6 +113,7 @@ def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
         "averaging": _number(given, "averaging", 0.0, 0.0, 1.0),
         "shift": _integer(given, "shift", 0, 0, 16),
         "rotation": _number(given, "rotation", 0.0, 0.0, 45.0),
+        "loss": _choice(given, "loss", "auto", LOSSES),
         "normalise": _choice(given, "normalise", "auto", NORMALISATIONS),
     }
     if "steps_per_round" in given:
@@ -130,7 +137,7 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
     examples, labels = int(prepared["examples"]), prepared["labels"]
     if examples < 1:
         raise Refused("the data set holds no examples.", "Give at least one example of each label.")
-    if len(labels) < 2:
+    if len(labels) < 2 and prepared["loss"] == "cross-entropy":
         raise Refused(f"the data set has {len(labels)} label.", "Give examples of at least two labels.")
     shards = min(spec["shards"], examples)
     batch = min(spec["batch"], examples // shards)
@@ -142,10 +149,12 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
         "shards": shards,
         "batch": batch,
         "input_shape": shape,
-        "classes": len(labels),
+        "outputs": len(labels),
         "parameters": [[name, list(sizes)] for name, sizes in blueprint.parameters(parts, shape)],
-        **{name: prepared[name] for name in ("normalise", "mean", "deviation")},
+        **{name: prepared[name] for name in FACTS if name in prepared},
     }
+    if len(shape) == 1 and (spec["shift"] or spec["rotation"]):
+        raise Refused("only images can be moved or turned.", "Leave out --shift and --rotation.")
     _check_size(fitted, parts)
     steps = max(1, round(ROUND_PRODUCTS / (batch * blueprint.products(parts, shape))))
     return {"steps_per_round": min(steps, steps_per_epoch(fitted, examples))} | fitted

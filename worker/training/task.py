@@ -14,7 +14,7 @@ from worker.training.augmentation import Augmentation
 from worker.training.buffers import Array, zeros
 from worker.training.dataset import Dataset
 from worker.training.inference import Classifier
-from worker.training.loss import CrossEntropy, mean_loss
+from worker.training.loss import CrossEntropy, SquaredError
 from worker.training.network import Network, parameter_count
 from worker.training.optimiser import optimiser
 from worker.training.randomness import Purpose, permutation, stream
@@ -30,8 +30,8 @@ class ShardWork:
     round: int
     order: NDArray[np.intp]
     """[steps x batch], places of examples in the data set."""
-    labels: NDArray[np.intp]
-    """[steps x batch], of those examples."""
+    expected: NDArray[Any]
+    """Of those examples: labels, intp [steps x batch], or standardised targets, float32 [steps x batch, outputs]."""
     rates: tuple[float, ...]
     """Learning rate of each step."""
     shard: int
@@ -83,9 +83,12 @@ def lay_out(
     first = plan.first_step(spec, round_)
     steps = range(first, first + plan.steps_in_round(spec, examples, round_))
     rates = tuple(plan.learning_rate(spec, examples, step) for step in steps)
-    labels = dataset.training.labels[order].astype(np.intp)
+    expected = dataset.training.labels[order]
+    if spec["loss"] == "squared":
+        expected = (expected - np.array(spec["target_mean"])) / np.array(spec["target_deviation"])
+    expected = expected.astype(np.float32 if spec["loss"] == "squared" else np.intp)
     averaged = plan.rounds_averaged(spec, examples, round_)
-    return ShardWork(round_, order, labels, rates, shard, first, averaged)
+    return ShardWork(round_, order, expected, rates, shard, first, averaged)
 
 
 class Workbench:
@@ -101,10 +104,14 @@ class Workbench:
         self._network = Network(
             architectures.entrance(spec), layers, batch, self._parameters, self._gradients
         )
-        self._loss = CrossEntropy(int(spec["classes"]), batch, spec["label_smoothing"])
+        self._loss: CrossEntropy | SquaredError = (
+            SquaredError(spec["outputs"], batch)
+            if spec["loss"] == "squared"
+            else CrossEntropy(spec["outputs"], batch, spec["label_smoothing"])
+        )
         slots = self._arrays[1 : 1 + plan.SLOTS[spec["optimiser"]]]
         self._optimiser = optimiser(spec, self._parameters, slots, self._gradients)
-        self._images = zeros((batch, *spec["input_shape"]), np.uint8)
+        self._inputs = zeros((batch, *spec["input_shape"]), architectures.input_type(spec))
         self._augmentation: Augmentation | None = None
         if spec["shift"] or spec["rotation"]:
             self._augmentation = Augmentation(
@@ -124,7 +131,7 @@ class Workbench:
             self._steps(dataset, work, likelihoods)
             self._go_further(before[0])
             self._join_average(work.averaged)
-            loss = mean_loss(likelihoods)
+            loss = self._loss.mean(likelihoods)
             if not (np.isfinite(loss) and all(np.isfinite(array).all() for array in self._arrays)):
                 raise TaskFailed(
                     f"the training diverged in round {work.round}: the loss is not a number.",
@@ -134,7 +141,7 @@ class Workbench:
         return ShardResult(result, loss, time.perf_counter() - started, len(work.order))
 
     def _steps(self, dataset: Dataset, work: ShardWork, likelihoods: Array) -> None:
-        batch, images = self._network.rows, self._images
+        batch, images = self._network.rows, self._inputs
         inputs, decay = dataset.training.inputs, self._spec["weight_decay"]
         source = stream(self._spec["seed"], Purpose.AUGMENTATION, work.round, work.shard)
         for step, rate in enumerate(work.rates):
@@ -144,7 +151,9 @@ class Workbench:
                 self._augmentation.apply(images, source)
             logits = self._network.forward(images)
             scale = self._optimiser.gradient_scale(rate)
-            self._network.backward(self._loss.gradient(logits, work.labels[chosen], scale, likelihoods[step]))
+            self._network.backward(
+                self._loss.gradient(logits, work.expected[chosen], scale, likelihoods[step])
+            )
             if decay:
                 for weight in self._network.weights():
                     np.multiply(weight, np.float32(1 - rate * decay), out=weight)
@@ -168,11 +177,16 @@ class Workbench:
             np.add(self._average, self._gradients, out=self._average)
 
     def accuracy(self, dataset: Dataset, state: bytes) -> float | None:
-        """The part of the test examples that are classified right; None without test examples."""
+        """The part of the test examples that are classified right; of numbers, the part of their variance that is explained.
+
+        None without test examples.
+        """
         examples = len(dataset.test.inputs)
         if not examples:
             return None
         if self._classifier is None:
             self._classifier = Classifier(self._spec, EVALUATION_ROWS)
         self._classifier.load(weights(self._spec, state))
+        if self._spec["loss"] == "squared":
+            return self._classifier.explained(dataset.test.inputs, dataset.test.labels)
         return self._classifier.correct(dataset.test.inputs, dataset.test.labels) / examples

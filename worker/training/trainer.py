@@ -64,8 +64,9 @@ class Trainer:
         inputs, outputs, test_inputs, test_outputs = (_source(header.get(role)) for role in roles)
         if inputs is None or outputs is None:
             raise Refused("a data set needs inputs and outputs.")
-        target, normalise = Path(header["target"]), header["spec"]["normalise"]
-        return lambda: (prepare(inputs, outputs, test_inputs, test_outputs, target, normalise), b"")
+        target, spec = Path(header["target"]), header["spec"]
+        wishes = (spec["normalise"], spec["loss"])
+        return lambda: (prepare(inputs, outputs, test_inputs, test_outputs, target, *wishes), b"")
 
     def _initial(self, header: Mapping[str, Any], _body: bytes) -> Work:
         spec, dataset = header["spec"], self._dataset(header["dataset"])

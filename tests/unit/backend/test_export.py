@@ -24,7 +24,7 @@ SPEC = {
         ["dense2.weight", [4, 2]],
         ["dense2.bias", [2]],
     ],
-    "classes": 2,
+    "outputs": 2,
     "mean": [33.5],
     "deviation": [79.0],
 }

@@ -64,6 +64,73 @@ def test_train_uploads_starts_and_waits(minka: Minka, data_set: list[str], clust
     assert (spec.batch, spec.shards, spec.steps_per_round, spec.test_inputs) == (None, None, None, None)
 
 
+def test_every_method_goes_into_the_spec(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
+    methods = {
+        "arch": "conv 8 3x3, dense",
+        "optimiser": "adam",
+        "momentum": 0.8,
+        "weight_decay": 0.01,
+        "label_smoothing": 0.1,
+        "schedule": "constant",
+        "averaging": 0.25,
+        "shift": 2,
+        "rotation": 7.5,
+        "loss": "cross-entropy",
+    }
+    options = [
+        text for name, value in methods.items() for text in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    assert minka("train", *data_set, *options).code == 0
+    (request,) = cluster.requests("train")
+    assert {name: getattr(request.spec, name) for name in methods} == methods
+
+
+def test_a_folder_of_images_by_class_is_sent_as_one_archive(
+    minka: Minka, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pets"
+    for kind, colour in (("cat", 10), ("dog", 200)):
+        (folder / kind).mkdir(parents=True)
+        Image.new("L", (4, 4), colour).save(folder / kind / "1.png")
+    (folder / "notes.txt").write_text("not an image")
+    for _ in range(2):
+        ran = minka("train", "--inputs", folder, "--outputs", folder)
+        assert ran.code == 0, ran.err
+    assert [row["name"] for row in cluster.files] == ["pets.zip"]
+    first, second = cluster.requests("train")
+    assert first.spec == second.spec
+    assert first.spec.inputs == first.spec.outputs
+    (tmp_path / "empty").mkdir()
+    failed(minka("train", "--inputs", tmp_path / "empty", "--outputs", tmp_path / "empty"), 1, "0 images")
+
+
+def test_tables_and_texts_are_checked_before_anything_is_uploaded(
+    minka: Minka, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    table, texts, short = tmp_path / "table.csv", tmp_path / "texts.csv", tmp_path / "short.csv"
+    table.write_text("a,b,label\n0,0,0.5\n0,1,1\n")
+    texts.write_text("text,label\ngood,+\nbad,-\n")
+    short.write_text("label\n1\n")
+    for path in (table, texts):
+        failed(minka("train", "--inputs", path, "--outputs", short), 1, "2 inputs but 1 outputs")
+    table.write_text("a,b,label\n0,0,0.5\n0,,1\n")
+    failed(minka("train", "--inputs", table, "--outputs", table), 1, "line 3")
+    assert not cluster.files
+
+
+def test_rows_and_texts_travel_in_the_form_that_they_have(
+    minka: Minka, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    table, texts = tmp_path / "table.csv", tmp_path / "texts.csv"
+    table.write_text("a,b\n0,1\n2,3.5\n")
+    texts.write_text("good\nbad thing\n")
+    minka("predict", "m1", "--inputs", table)
+    minka("predict", "m1", "--inputs", texts, "--limit", 1)
+    rows, words = cluster.requests("predict")
+    assert [(one.form, one.size_bytes, one.shape) for one in rows.inputs] == [("numbers", 16, (2, 2))]
+    assert [(one.form, one.size_bytes) for one in words.inputs] == [("text", 4)]
+
+
 def test_train_twice_uploads_once(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
     minka("train", *data_set)
     minka("train", *data_set)

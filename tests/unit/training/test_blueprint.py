@@ -12,6 +12,7 @@ from worker.training import architectures, blueprint, plan
 from worker.training.blueprint import Conv, Dense, Dropout, Norm, Pool
 
 FACTS = {
+    "loss": "cross-entropy",
     "examples": 1_000,
     "labels": ["a", "b", "c"],
     "normalise": "plain",
@@ -135,7 +136,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     [
         ("conv 8 5x5, pool 2, conv 8 5x5, pool 2, dense", "too large: the images are 2 x 2"),
         ("pool 9, dense", "too large"),
-        ("dense 8, conv 8 1x1, dense", "after a dense"),
+        ("dense 8, conv 8 1x1, dense", "no images"),
         ("dense 4", "'dense 4', but the data set has 3 different outputs"),
     ],
 )

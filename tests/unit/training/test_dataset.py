@@ -63,10 +63,10 @@ def test_statistics_are_exact_per_channel() -> None:
 
 
 def test_labels_are_ordered_as_numbers_if_they_are() -> None:
-    assert label_order(["10", "9", "-1", "9"]) == ["-1", "9", "10"]
-    assert label_order(["10", "9", "x"]) == ["10", "9", "x"]
+    assert label_order(["10", "9", "-1", "9"], "y") == ["-1", "9", "10"]
+    assert label_order(["10", "9", "x"], "y") == ["10", "9", "x"]
     with pytest.raises(Refused, match="1 different label"):
-        label_order(["a", "a"])
+        label_order(["a", "a"], "y")
 
 
 def test_what_does_not_fit_together_is_refused(sources: dict[str, SourceFile], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every gradient agrees with what small changes of its input do to the loss."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,7 +218,8 @@ def test_softmax_stands_large_logits_and_shows_what_is_not_a_number() -> None:
 )
 def test_a_whole_network_along_random_directions(arch: str, seed: int) -> None:
     """By `seed` no maximum is about to turn."""
-    facts = {
+    facts: dict[str, Any] = {
+        "loss": "cross-entropy",
         "examples": 100,
         "input_shape": [8, 9, 2],
         "labels": ["a", "b", "c"],

@@ -11,6 +11,7 @@ from shared.errors import Refused
 from worker.training import plan
 
 FACTS = {
+    "loss": "cross-entropy",
     "examples": 1_000,
     "input_shape": [28, 28, 1],
     "labels": ["a", "b"],

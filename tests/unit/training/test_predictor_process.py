@@ -88,6 +88,14 @@ def test_an_answer_does_not_depend_on_its_company(
         assert b"".join(row.tobytes() for row in gathered) == together[start : start + 5].tobytes()
 
 
+@pytest.mark.parametrize("arch", ["mlp", "conv 8 3x3, pool 2, dense"])
+def test_several_images_are_answered_at_a_time(arch: str, fitted: Fitted) -> None:
+    """By kernels of today; one image at a time would be right too, and several times slower."""
+    spec = fitted(arch=arch)
+    classifier = predictor.steady_classifier(spec, state.weights(spec, state.initial(spec)))
+    assert classifier.rows >= 8
+
+
 def test_old_models_are_let_go_and_named(start_child: Start, model: dict[str, Any]) -> None:
     child = start_child(MODULE)
     for number in range(predictor.LOADED_MODELS):
@@ -123,5 +131,5 @@ def test_bad_requests_are_refused_and_end_nothing(
     assert type(ask(child, bad[0])[0]) is Refused
     with pytest.raises(Refused, match="no operation"):
         child.call("train", {})
-    with pytest.raises(Refused, match="4 classes and 3 labels"):
+    with pytest.raises(Refused, match="4 outputs and 3 labels"):
         child.call("load", model | {"labels": 3})
