@@ -5,17 +5,17 @@ compared with their digests, entries of the log with their checksums.
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Refused
+from shared.messages import INLINE_BYTES, PAGE_ROWS
 from worker.registry.commands import Blob
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import Disk
-from worker.storage.mending import EntryPlace, read_entry
-from worker.storage.packs import Place
-from worker.storage.segment import LogCorrupt
+from worker.storage.mending import EntryPlace, damaged_entries
+from worker.storage.packs import Packs, Place
 from worker.transfers import as_refusal
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RATE_BYTES_PER_S = 8 * 1_048_576
 """In the background."""
 STEP_BYTES = 1_048_576
+PAUSE_S = 0.01
+"""Between two pages of rows that are looked through."""
 URGENT_LIMIT = 1_000
 """Things just read and not yet looked at; more are left to the background."""
 
@@ -45,9 +47,7 @@ class Scrubber:
         self._urgent: dict[str | int, None] = {}
         """What was just read: digests, and indexes of entries."""
         self._hurrying = False
-        self._pass: Iterator[Look] = iter(())
-        self._looked_to = 0
-        """The last entry that was looked at."""
+        self._pass: Iterator[Look | None] = iter(())
         node.loop.call_later(node.settings.scrub_pause_s, self._begin)
 
     # --- what was just read
@@ -73,21 +73,20 @@ class Scrubber:
             return
         what = next(iter(self._urgent))
         del self._urgent[what]
-        look = self._entries(what, 0) if isinstance(what, int) else self._bytes(what)
+        look = self._entries(what, 0)[0] if isinstance(what, int) else self._bytes(what)
         if look is None:
             self._node.loop.post(self._next_urgent)
         else:
             self._carry_out(look, float("inf"), self._next_urgent)
 
     def _bytes(self, digest: str) -> Look | None:
-        packs = self._node.snapshots.packs
+        packs, store = self._node.snapshots.packs, self._node.store
         if digest in packs.sizes:
-            return self._pieces(digest, [one for one in packs.places.items() if one[1].pack == digest])
+            return self._pack(packs, digest)
         if digest in packs.places:
-            return self._pieces(packs.places[digest].pack, [(digest, packs.places[digest])])
-        return (
-            self._blob(Blob(digest, self._node.store.size(digest))) if self._node.store.has(digest) else None
-        )
+            place = packs.places[digest]
+            return Look(check_pieces(store, [(digest, place)]), self._small_damaged)
+        return self._blob(Blob(digest, store.size(digest))) if store.has(digest) else None
 
     # --- the background
 
@@ -96,29 +95,43 @@ class Scrubber:
         self._next()
 
     def _next(self) -> None:
-        look = next(self._pass, None)
-        if look is None:
+        try:
+            look = next(self._pass)
+        except StopIteration:
             self._node.loop.call_later(self._node.settings.scrub_pause_s, self._begin)
+            return
+        if look is None:
+            self._node.loop.call_later(PAUSE_S, self._next)
         else:
             self._carry_out(look, RATE_BYTES_PER_S, self._next)
 
-    def _everything(self) -> Iterator[Look]:
-        for digest, size_bytes in {
-            (blob.digest, blob.size_bytes) for blob in self._node.registry.live_blobs()
-        }:
-            yield self._blob(Blob(digest, size_bytes))
-        packs, pieces = self._node.snapshots.packs, dict[str, list[tuple[str, Place]]]()
-        for digest, place in packs.places.items():
-            pieces.setdefault(place.pack, []).append((digest, place))
-        for pack, small in pieces.items():
+    def _everything(self) -> Iterator[Look | None]:
+        """What to look at, one after the other; None when others should have a turn first."""
+        registry = self._node.registry
+        after = 0
+        while rows := registry.files_after(after, PAGE_ROWS):
+            after = rows[-1].id
+            yield None
+            for row in rows:
+                if row.size_bytes > INLINE_BYTES:
+                    yield self._blob(Blob(row.digest, row.size_bytes))
+        for number, example in enumerate(registry.datasets.examples()):
+            if number % PAGE_ROWS == 0:
+                yield None
+            if example.size_bytes > INLINE_BYTES:
+                yield self._blob(Blob(example.digest, example.size_bytes))
+        for model in list(registry.models.values()):
+            for blob in model.blobs:
+                yield self._blob(blob)
+        packs = self._node.snapshots.packs
+        for pack in packs.sizes:
             if self._node.snapshots.packs is packs:
-                yield self._pieces(pack, small)
+                yield self._pack(packs, pack)
         index = self._node.entry_log.first_index()
-        while index <= self._node.registry.applied_index:
-            look = self._entries(index, STEP_BYTES)
-            if look is not None:
-                yield look
-            index = max(self._looked_to + 1, self._node.entry_log.first_index())
+        while index <= registry.applied_index:
+            look, last = self._entries(index, STEP_BYTES)
+            yield look
+            index = max(last + 1, self._node.entry_log.first_index())
 
     # --- what a look is
 
@@ -129,26 +142,28 @@ class Scrubber:
 
         return Look(self._node.store.check(blob.digest), found)
 
-    def _pieces(self, pack: str, small: Sequence[tuple[str, Place]]) -> Look:
-        def found(damaged: list[str]) -> None:
-            for digest in damaged:
-                self._node.repairs.small(digest)
+    def _pack(self, packs: Packs, pack: str) -> Look:
+        small = (one for one in packs.places.items() if one[1].pack == pack)
+        return Look(check_pieces(self._node.store, small), self._small_damaged)
 
-        return Look(check_pieces(self._node.store, pack, small), found)
+    def _small_damaged(self, digests: list[str]) -> None:
+        for digest in digests:
+            self._node.repairs.small(digest)
 
-    def _entries(self, index: int, limit_bytes: int) -> Look | None:
+    def _entries(self, index: int, limit_bytes: int) -> tuple[Look | None, int]:
+        """A look at applied entries from `index` on, and the last of them; no look if that one is not in the log."""
         log, applied = self._node.entry_log, self._node.registry.applied_index
         if not log.first_index() <= index <= applied:
-            return None
+            return None, index
         places = log.pin(index, limit_bytes)
-        self._looked_to = places[-1].index
 
         def found(damaged: list[int]) -> None:
             for index in damaged:
                 self._node.repairs.entry(index)
 
         settled = [place for place in places if place.index <= applied]
-        return Look(check_entries(self._node.disk, settled), found, lambda: log.unpin(places))
+        look = Look(check_entries(self._node.disk, settled), found, lambda: log.unpin(places))
+        return look, settled[-1].index
 
     def _carry_out(self, look: Look, rate: float, then: Callable[[], None]) -> None:
         """Step by step, at no more than `rate` bytes a second."""
@@ -177,15 +192,13 @@ def _step(check: Generator[int, None, Any]) -> tuple[int, bool, Any]:
         return 0, True, end.value
 
 
-def check_pieces(
-    store: BlobStore, pack: str, small: Sequence[tuple[str, Place]]
-) -> Generator[int, None, list[str]]:
-    """The digests of those of `small`, the files of a pack, that are damaged."""
+def check_pieces(store: BlobStore, small: Iterable[tuple[str, Place]]) -> Generator[int, None, list[str]]:
+    """The digests of those of `small`, files in packs, that are damaged."""
     damaged: list[str] = []
     read_bytes = 0
     for digest, place in small:
         try:
-            data = store.read(pack, place.offset, place.size_bytes)
+            data = store.read(place.pack, place.offset, place.size_bytes)
         except Refused:
             data = None  # the pack is gone
         if data is None or hashlib.sha256(data).hexdigest() != digest:
@@ -200,11 +213,6 @@ def check_pieces(
 
 def check_entries(disk: Disk, places: Sequence[EntryPlace]) -> Generator[int, None, list[int]]:
     """The indexes of those entries that are damaged."""
-    damaged: list[int] = []
-    for place in places:
-        try:
-            read_entry(disk, place)
-        except LogCorrupt:
-            damaged.append(place.index)
+    damaged = damaged_entries(disk, places)
     yield sum(place.size_bytes for place in places)
     return damaged

@@ -101,8 +101,8 @@ class DataSets:
         return self._by_id[row.id].examples[: row.examples]
 
     def examples(self) -> Iterator[ExampleRow]:
-        """Those of all data sets."""
-        for known in self._by_name.values():
+        """Those of all data sets; what is added meanwhile may or may not be among them."""
+        for known in list(self._by_name.values()):
             yield from known.examples
 
     def dump(self) -> Iterator[list[Any]]:

@@ -36,6 +36,8 @@ from worker.storage.tail import Batch, Tail
 
 __all__ = ["Batch", "EntryLog", "LogCorrupt"]
 
+PIN_LIMIT = 256
+"""Entries in one go: the node thread has other things to do."""
 CACHE_BYTES = 64 * 1_048_576
 
 
@@ -117,7 +119,7 @@ class EntryLog:
         return taken
 
     def pin(self, low: int, limit_bytes: int) -> list[EntryPlace]:
-        """Where the entries from `low` on stand on the disk, as far as they keep within `limit_bytes`; at least one.
+        """Where the entries from `low` on stand on the disk: at least one, as many as keep within `limit_bytes`, few enough.
 
         For whoever reads them there again, on another thread; their segments stay until `unpin`. IndexError outside of the
         log.
@@ -125,7 +127,7 @@ class EntryLog:
         if not self.first_index() <= low <= self.last_index():
             raise IndexError(f"entry {low} of {self.first_index()} to {self.last_index()}")
         found: list[EntryPlace] = []
-        for index in range(low, self.last_index() + 1):
+        for index in range(low, min(low + PIN_LIMIT, self.last_index() + 1)):
             size_bytes = self._positions.size_bytes(index)
             limit_bytes -= size_bytes
             if found and limit_bytes < 0:

@@ -4,6 +4,8 @@ Only for entries that are applied: what stands in their place never changes, so 
 while others read. Any thread, while the log pins them.
 """
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from shared.value import value
@@ -31,6 +33,30 @@ def read_entry(disk: Disk, place: EntryPlace) -> Entry:
         record = file.read_at(place.offset, place.size_bytes)
     finally:
         file.close()
+    return _checked(place, record)
+
+
+def damaged_entries(disk: Disk, places: Sequence[EntryPlace]) -> list[int]:
+    """The indexes of those entries that are not on the disk as they were written; neighbours are read together."""
+    damaged: list[int] = []
+    for path, run in itertools.groupby(places, key=lambda place: place.path):
+        neighbours = list(run)
+        start = min(place.offset for place in neighbours)
+        end = max(place.offset + place.size_bytes for place in neighbours)
+        file = disk.open(path)
+        try:
+            data = memoryview(file.read_at(start, end - start))
+        finally:
+            file.close()
+        for place in neighbours:
+            try:
+                _checked(place, data[place.offset - start :][: place.size_bytes])
+            except LogCorrupt:
+                damaged.append(place.index)
+    return damaged
+
+
+def _checked(place: EntryPlace, record: bytes | memoryview) -> Entry:
     kind, data = checked_payload(place.path, place.offset, record, place.term, place.index)
     return Entry(place.term, place.index, EntryKind(kind - RecordKind.ENTRY), data)
 
