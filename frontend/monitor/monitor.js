@@ -6,6 +6,7 @@ import { drawCluster } from "/cluster.js";
 import { drawMatrix, drawVerdict } from "/consistency.js";
 import { drawLog } from "/log.js";
 import { drawModels } from "/models.js";
+import { drawNotices } from "/notices.js";
 import { drawOverview, drawRate } from "/overview.js";
 import { drawRecords, watchRecords } from "/records.js";
 import { MonitorState } from "/state.js";
@@ -20,6 +21,7 @@ const PARTS = {
   models: [drawModels, drawMatrix],
   records: [drawRecords, drawOverview],
   log: [drawLog],
+  notices: [drawNotices],
   rate: [drawRate],
   connection: [drawConnection],
 };
@@ -59,7 +61,7 @@ function markSection() {
     },
     { rootMargin: "-20% 0px -75%" },
   );
-  for (const section of document.querySelectorAll("main > section")) watcher.observe(section);
+  for (const link of links) watcher.observe(document.querySelector(link.hash));
 }
 
 translatePage(t);

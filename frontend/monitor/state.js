@@ -7,18 +7,19 @@ const FILES_ASKED = 1000;
 const RELOAD_ms = 1000;
 export const RATE_SECONDS = 60;
 
-// Dispatches "change" with `detail`, a name among status, files, models, records, log, rate, connection.
+// Dispatches "change" with `detail`, a name among status, files, models, records, log, notices, rate, connection.
 export class MonitorState extends EventTarget {
   status = null;
   files = new Map();
   models = new Map();
   records = [];
   log = [];
-  totals = { files: 0, models: 0, records: 0, log: 0 };
+  notices = [];
+  totals = { files: 0, models: 0, records: 0, log: 0, notices: 0 };
   connection = { state: "connecting", reason: "" };
   rates = [];
 
-  #events = new LiveEvents("/api/events", ["status", "files", "models", "records", "log"]);
+  #events = new LiveEvents("/api/events", ["status", "files", "models", "records", "log", "notices"]);
   #waiting = null;
   #reloading = new Map();
   #sample = null;
@@ -34,7 +35,7 @@ export class MonitorState extends EventTarget {
       this.status = event.detail;
       this.#changed("status");
     });
-    for (const name of ["files", "models", "records", "log"]) {
+    for (const name of ["files", "models", "records", "log", "notices"]) {
       events.addEventListener(name, (event) => {
         if (this.#waiting) this.#waiting.push([name, event.detail]);
         else this.#apply(name, event.detail);
@@ -50,11 +51,12 @@ export class MonitorState extends EventTarget {
     const waiting = [];
     this.#waiting = waiting;
     try {
-      const [files, models, records, log] = await Promise.all([
+      const [files, models, records, log, notices] = await Promise.all([
         this.#newestFiles(),
         getJson("/api/models"),
         getJson(`/api/records?tail=${KEPT}`),
         getJson("/api/log?tail=200"),
+        getJson(`/api/notices?tail=${KEPT}`),
       ]);
       if (this.#waiting !== waiting) return;
       this.#waiting = null;
@@ -64,10 +66,12 @@ export class MonitorState extends EventTarget {
       this.totals.records = records.total;
       this.log = log.entries;
       this.totals.log = log.total;
-      const versions = { files: files.version, models: models.version, records: records.version, log: log.version };
-      for (const [name, delta] of waiting) if (delta.version > versions[name]) this.#apply(name, delta);
+      this.notices = notices.notices;
+      const answers = { files, models, records, log, notices };
+      for (const [name, delta] of waiting) if (delta.version > answers[name].version) this.#apply(name, delta);
       this.#changed("records");
       this.#changed("log");
+      this.#changed("notices");
       this.#connect("live");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -92,6 +96,7 @@ export class MonitorState extends EventTarget {
     this.totals[name] = delta.total;
     if (name === "records") this.records = joined(this.records, delta.records, "record");
     else if (name === "log") this.log = joined(this.log, delta.entries, "index");
+    else if (name === "notices") this.notices = joined(this.notices, delta.notices, "notice");
     else if (delta.again) this.#reload(name);
     else {
       for (const row of delta.set) this[name].set(String(row.id), row);

@@ -18,6 +18,8 @@ export const t = translator({
   models: { es: "Modelos", en: "Models" },
   records: { es: "Registros", en: "Records" },
   log: { es: "Log", en: "Log" },
+  notices: { es: "Avisos", en: "Notices" },
+  noticesNote: { es: "Lo que le pasó solo a este worker", en: "What happened to this worker alone" },
   files: { es: "Archivos", en: "Files" },
   cores: { es: "Núcleos", en: "Cores" },
   worker: { es: "Worker", en: "Worker" },

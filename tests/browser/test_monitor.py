@@ -304,3 +304,20 @@ def test_an_answer_to_an_earlier_connection_changes_nothing(story: Story, open_p
     expect(page.locator("#matrix-rows")).to_contain_text("nueva.png")
     expect(page.locator("#log-rows tr")).to_have_count(story.index)
     expect(page.locator("#connection")).to_have_text("Live")
+
+
+def test_what_happened_to_this_worker_alone_is_shown(open_page: Open, node: FakeNode, story: Story) -> None:
+    page = open_page()
+    notices = page.locator("#notices")
+    expect(notices).to_be_hidden()
+    rows = [
+        {"notice": 1, "time": 1_760_000_000.0, "kind": "damage", "text": "the blob <b>abc</b> is damaged"},
+        {"notice": 2, "time": 1_760_000_001.0, "kind": "repair", "text": "blob abc is whole again"},
+    ]
+    node.tell("notices", notices=rows[:1])
+    expect(notices).to_contain_text("the blob <b>abc</b> is damaged")
+    node.tell("notices", notices=rows)
+    expect(page.locator("#notice-rows tr")).to_have_count(2)
+    expect(page.locator("#notice-rows tr").first).to_contain_text("whole again")
+    page.reload()
+    expect(page.locator("#notice-rows tr")).to_have_count(2)
