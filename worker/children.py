@@ -111,6 +111,11 @@ class Child(Owner):
         with contextlib.suppress(OSError):  # what was written to a process that ended was never taken
             process.stdin.close()
 
+    def restart(self) -> None:
+        """Give up what it is at, and start it anew."""
+        self.stop()
+        self.start()
+
     # --- what its connection tells
 
     def opened(self, connection: Connection) -> None:

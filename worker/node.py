@@ -36,7 +36,7 @@ from worker.raft.ready import Leadership, Role, SnapshotChunk
 from worker.registry import commands
 from worker.registry.commands import Blob
 from worker.registry.registry import Outcome
-from worker.registry.rows import Change
+from worker.registry.rows import Change, ModelRow
 from worker.repairs import Repairs
 from worker.requests import Requests
 from worker.roster import Roster
@@ -259,8 +259,13 @@ class Node:
                 if change.set == "members":
                     self._member_changed(str(change.id))
                 elif change.set == "models" and isinstance(change.id, str):
-                    self._coordinator.changed(self.registry.models[change.id])
+                    self._model_changed(self.registry.models[change.id])
         self._answer_waiting()
+
+    def _model_changed(self, model: ModelRow) -> None:
+        self._coordinator.changed(model)
+        if model.status in ("cancelled", "failed"):
+            self.workshop.ended(model.id)
 
     def _answer_waiting(self) -> None:
         if self._when_applied:

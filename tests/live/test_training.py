@@ -138,6 +138,44 @@ def test_a_table_is_learned_and_its_rows_are_answered(start_cluster: Start) -> N
         assert [one["label"] for one in found.outputs()] == ["no", "yes", "yes", "no"]
 
 
+def test_a_cancelled_job_leaves_the_cores_at_once_whatever_its_rounds_take(start_cluster: Start) -> None:
+    cluster = start_cluster(size=2)
+    with cluster.client() as client:
+        endless = train(client, arch="cnn", epochs=10_000, shards=2, steps_per_round=1_000_000)
+        wait_for("it trains", lambda: client.call(ShowModel(endless)).header["model"]["status"] == "training")
+        client.command(lambda ticket: Cancel(ticket, endless))
+        row = finished(client, train(client, epochs=1))
+        assert (row["status"], row["error"]) == ("done", None)
+
+
+def test_a_training_that_diverges_ends_with_its_reason_and_traceback(start_cluster: Start) -> None:
+    cluster = start_cluster(size=1)
+    with cluster.client() as client:
+        row = finished(client, train(client, arch="dense 64, dense 64, dense 64, dense", lr=100.0, shards=2))
+        assert row["status"] == "failed"
+        assert "diverged" in row["error"]
+        assert "--lr" in row["error"]
+        assert "train_shard" in row["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"arch": "conv 8 29x29, dense"}, "too large: the images are 28 x 28"),
+        ({"arch": "dense 8192, dense"}, "parameters, the most is"),
+        ({"arch": "dense 11"}, "10 different outputs"),
+    ],
+)
+def test_a_spec_that_does_not_fit_the_data_ends_with_the_reason(
+    spec: dict[str, Any], reason: str, start_cluster: Start
+) -> None:
+    cluster = start_cluster(size=1)
+    with cluster.client() as client:
+        row = finished(client, train(client, **spec))
+        assert row["status"] == "failed"
+        assert reason in row["error"]
+
+
 def test_a_job_can_be_cancelled_and_a_bad_one_says_why(start_cluster: Start) -> None:
     cluster = start_cluster(size=1)
     with cluster.client() as client:

@@ -57,6 +57,7 @@ class Desk:
                 done(path, b"")
                 return
             order = {
+                "model": task.model,
                 "spec": task.spec,
                 "dataset": path,
                 "round": task.round,

@@ -143,6 +143,9 @@ class Job:
         assert self.model.dataset is not None
         return self.model.dataset
 
+    def _compute(self, op: str, fields: dict[str, Any], body: bytes, done: Done) -> None:
+        self._cluster.compute(op, {"model": self.model.id, **fields}, body, done)
+
     # --- preparing
 
     def _find_sources(self, left: dict[str, FileRow | DataSetRow], paths: dict[str, dict[str, str]]) -> None:
@@ -177,7 +180,7 @@ class Job:
             facts = {name: value for name, value in facts.items() if name not in ("id", "digest", "bytes")}
             self._cluster.adopt(target, lambda blob: self._dataset_kept(blob, spec, facts, rounds))
 
-        self._cluster.compute("prepare", fields, b"", prepared)
+        self._compute("prepare", fields, b"", prepared)
 
     def _dataset_kept(
         self, blob: Blob | MinkaError, spec: dict[str, Any], facts: dict[str, Any], rounds: int
@@ -210,7 +213,7 @@ class Job:
             self._cluster.read_blob(self.model.state, lambda data: self._begin(data, b""))
         else:
             fields = {"spec": self.spec, "dataset": self._dataset_path}
-            self._cluster.compute("initial", fields, b"", self._begin)
+            self._compute("initial", fields, b"", self._begin)
 
     def _begin(self, answer: bytes | dict[str, Any] | MinkaError, body: bytes) -> None:
         if not self._holds(answer):
@@ -270,7 +273,7 @@ class Job:
         for start in starts:
             parts = [result.state[start : start + length] for result in results]
             fields = {"spec": self.spec, "sizes": [len(part) for part in parts]}
-            self._cluster.compute("average", fields, b"".join(parts), partial(averaged, start))
+            self._compute("average", fields, b"".join(parts), partial(averaged, start))
 
     def _round_done(self, loss: float, state: bytes, digest: str) -> None:
         self.round += 1
@@ -321,7 +324,7 @@ class Job:
             self._maybe_finish()
 
         fields = {"spec": self.spec, "dataset": self._dataset_path}
-        self._cluster.compute("evaluate", fields, state, evaluated)
+        self._compute("evaluate", fields, state, evaluated)
 
     def fresh_history(self) -> list[dict[str, Any]]:
         """The rounds that the log does not know yet."""
@@ -377,7 +380,7 @@ class Job:
                 lineage = answer.get("lineage", {})
                 self._cluster.keep(weights, lambda blob: self._weights_kept(blob, lineage))
 
-        self._cluster.compute("weights", {"spec": self.spec}, self.state, weighed)
+        self._compute("weights", {"spec": self.spec}, self.state, weighed)
 
     def _weights_kept(self, blob: Blob | MinkaError, lineage: dict[str, Any]) -> None:
         if not self._holds(blob):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import Busy, MinkaError, TaskFailed
+from shared.errors import Busy, MinkaError, Refused, TaskFailed
 from worker.children import Child, Children
 from worker.connections import Done
 from worker.loop import Loop
@@ -23,6 +23,8 @@ class _Task:
     done: Done
     first: bool
     attempts: int = 0
+    given_up: bool = False
+    """Its model has ended."""
 
 
 class TrainerPool:
@@ -33,6 +35,8 @@ class TrainerPool:
         self._urgent: deque[_Task] = deque()
         self._queue: deque[_Task] = deque()
         self._free: list[Child] = []
+        self._at_work: dict[str, tuple[Child, _Task]] = {}
+        """Name of the process -> it, and what it computes."""
         for number in range(cores):
             child = children.add(f"trainer-{number}", "worker.training.trainer", {"id": number}, environment)
             child.joined = lambda child=child: self._joined(child)  # type: ignore[misc]
@@ -50,6 +54,20 @@ class TrainerPool:
         queue.append(_Task(op, fields, body, done, first))
         self._assign()
 
+    def give_up(self, model: str) -> None:
+        """Nobody wants to know any more what is computed for this model: a process that does so is started anew."""
+        for queue in (self._urgent, self._queue):
+            kept = [task for task in queue if task.fields.get("model") != model]
+            dropped = [task for task in queue if task.fields.get("model") == model]
+            queue.clear()
+            queue.extend(kept)
+            for task in dropped:
+                task.done(_given_up(), b"")
+        for child, task in list(self._at_work.values()):
+            if task.fields.get("model") == model:
+                task.given_up = True
+                child.restart()
+
     def _queue_of(self, first: bool) -> deque[_Task]:
         return self._urgent if first else self._queue
 
@@ -61,11 +79,16 @@ class TrainerPool:
         assert child.connection is not None
         connection = child.connection
         task.attempts += 1
+        self._at_work[child.name] = (child, task)
 
         def came(answer: dict[str, Any] | MinkaError, body: bytes) -> None:
+            if self._at_work.get(child.name) == (child, task):
+                del self._at_work[child.name]
             if child.connection is connection:
                 self._free.append(child)
                 task.done(answer, body)
+            elif task.given_up:
+                task.done(_given_up(), b"")
             elif task.attempts < ATTEMPTS:
                 self._queue_of(task.first).appendleft(task)
             else:
@@ -82,3 +105,7 @@ class TrainerPool:
     def _left(self, child: Child) -> None:
         if child in self._free:
             self._free.remove(child)
+
+
+def _given_up() -> Refused:
+    return Refused("The job of this task has ended.", 'See "minka show".')

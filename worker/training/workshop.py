@@ -53,6 +53,10 @@ class Workshop:
     def worked(self) -> None:
         self._node.job_moved()
 
+    def ended(self, model: str) -> None:
+        """This job was cancelled, or has failed: nothing is to be computed for it any more."""
+        self._pool.give_up(model)
+
     # --- the workers as places
 
     def places(self) -> dict[str, int]:

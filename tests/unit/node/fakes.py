@@ -207,9 +207,14 @@ class FakeChild:
         self.joined: Callable[[], None] = lambda: None
         self.left: Callable[[MinkaError], None] = lambda error: None
         self.started = False
+        self.restarts = 0
 
     def start(self) -> None:
         self.started = True
+
+    def restart(self) -> None:
+        self.restarts += 1
+        self.die()
 
     def join(self) -> FakeConnection:
         self.connection = FakeConnection()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Busy, TaskFailed
+from shared.errors import Busy, Refused, TaskFailed
 from tests.unit.node.fakes import FakeChild, FakeChildren, FakeLoop
 from worker.training import pool
 from worker.training.pool import ATTEMPTS, TrainerPool
@@ -22,8 +22,10 @@ class Bench:
     def trainers(self) -> list[FakeChild]:
         return list(self.children.named.values())
 
-    def submit(self, op: str, *, first: bool = False) -> None:
-        self.pool.submit(op, {}, b"", lambda answer, body: self.heard.append((op, answer, body)), first=first)
+    def submit(self, op: str, *, first: bool = False, model: str = "m1") -> None:
+        self.pool.submit(
+            op, {"model": model}, b"", lambda answer, body: self.heard.append((op, answer, body)), first=first
+        )
 
     def at_work(self) -> list[str]:
         """The operations that trainers have now."""
@@ -133,3 +135,21 @@ def test_what_an_answer_causes_may_be_another_task(bench: Bench) -> None:
             for call in child.connection.open_calls():
                 call.answer({})
     assert len(rounds) == 5
+
+
+def test_what_a_model_that_has_ended_waits_for_is_given_up_and_its_processes_are_free(bench: Bench) -> None:
+    bench.submit("a", model="m1")
+    bench.submit("b", model="m2")
+    for op in "cd":
+        bench.submit(op, model="m1")
+    bench.submit("e", model="m2")
+    bench.pool.give_up("m1")
+    assert sorted(op for op, answer, _ in bench.heard if isinstance(answer, Refused)) == ["a", "c", "d"]
+    assert sorted(child.restarts for child in bench.trainers) == [0, 1]
+    assert bench.at_work() == ["b"]
+    for child in bench.trainers:
+        if child.connection is None:
+            child.join()
+    assert bench.at_work() == ["b", "e"]
+    bench.pool.give_up("m1")
+    assert sum(child.restarts for child in bench.trainers) == 1
