@@ -317,6 +317,28 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Promote:
+    """Let `alias` of the model's name point to it: `model` is an id or "name@version", and trained.
+
+    -> {"alias": "name@alias", "model": id, "before": id or null}
+    """
+
+    op: ClassVar[str] = "promote"
+    ticket: Ticket
+    model: str
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """-> as `Promote`: `alias` ("name@alias") points to the model that it pointed to before."""
+
+    op: ClassVar[str] = "roll_back"
+    ticket: Ticket
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
 class Predict:
     """Body: the inputs' bytes, one after the other. Any worker answers, after a read index.
 
@@ -332,7 +354,7 @@ class Predict:
 Operation = (
     Status | OpenSession | Records | AddMember | RemoveMember | TransferLeader | BeginUpload | UploadChunk
     | FinishUpload | AbandonUpload | Put | Remove | Files | FindFile | Read
-    | Verify | AddExample | FindDataset | Train | Models | ShowModel | Cancel | Predict
+    | Verify | AddExample | FindDataset | Train | Models | ShowModel | Cancel | Promote | RollBack | Predict
 )  # fmt: skip
 
 ANY_WORKER: frozenset[type[Any]] = frozenset((Read, AbandonUpload, Predict))
@@ -343,6 +365,6 @@ OPERATIONS: dict[str, type[Any]] = {
     for operation in (
         Status, OpenSession, Records, AddMember, RemoveMember, TransferLeader, BeginUpload, UploadChunk, FinishUpload,
         AbandonUpload, Put, Remove, Files, FindFile, Read,
-        Verify, AddExample, FindDataset, Train, Models, ShowModel, Cancel, Predict,
+        Verify, AddExample, FindDataset, Train, Models, ShowModel, Cancel, Promote, RollBack, Predict,
     )
 }  # fmt: skip

@@ -7,6 +7,7 @@ of each entry in one row, which says all that there is to say of the naming of a
     index, term, kind, bytes, summary        of every entry
     record, time_ms, client, kind            of one that left a record
     name, bytes, digest                      of one that named a file; its id is the index
+    [[client, summary], ...]                 of one that left several records: of the second on, whose numbers follow
 """
 
 import contextlib
@@ -58,6 +59,7 @@ class MonitorFeed:
         self._changes: dict[tuple[str, int | str], Change] = {}
         """The newest change of each row, but for files that were named."""
         self._applied: deque[tuple[Entry, Outcome | None]] = deque()
+        self._applied_rows = 0
         self._told: dict[str, Any] = {}
         self._told_at = 0.0
         self._models: Iterator[str] = iter(())
@@ -74,7 +76,8 @@ class MonitorFeed:
         if self._child.connection is None:
             return
         self._applied.append((entry, outcome))
-        if len(self._applied) > PENDING_LIMIT:
+        self._applied_rows += _weight(outcome)
+        if self._applied_rows > PENDING_LIMIT:
             self._joined()
         elif outcome is not None and not _names_file(outcome):
             for change in outcome.changes:
@@ -103,6 +106,7 @@ class MonitorFeed:
     def _joined(self) -> None:
         """Begin anew: the monitor forgets its rows, and is given all of them in pieces."""
         self._applied.clear()
+        self._applied_rows = 0
         self._changes.clear()
         self._told = {}
         self._send("reset", {})
@@ -122,12 +126,19 @@ class MonitorFeed:
             self._told, self._told_at = status, self._loop.now
             self._send("status", status)
         # A file that was named since is told here or with the whole, never with neither.
-        rows = [_row(entry, outcome, self._files_after is None) for entry, outcome in self._applied]
-        self._applied.clear()
-        for start in range(0, len(rows), PIECE_ROWS):
-            self._send("applied", {"rows": rows[start : start + PIECE_ROWS]})
+        while self._applied:
+            self._send("applied", {"rows": self._take_applied()})
         # A row that has moved since the whole was begun comes after it, and so wins.
         self._send_changes(self._take_whole() or self._take_changes())
+
+    def _take_applied(self) -> list[list[Any]]:
+        rows, room = [], PIECE_ROWS
+        while self._applied and room > 0:
+            entry, outcome = self._applied.popleft()
+            rows.append(_row(entry, outcome, self._files_after is None))
+            room -= _weight(outcome)
+            self._applied_rows -= _weight(outcome)
+        return rows
 
     def _take_whole(self) -> list[Change]:
         """The next piece of the whole; nothing once it has been told."""
@@ -163,14 +174,21 @@ def _names_file(outcome: Outcome) -> bool:
 
 def _row(entry: Entry, outcome: Outcome | None, with_file: bool) -> list[Any]:
     """What the monitor is told of one entry: see above."""
-    if outcome is None or outcome.record is None:
+    if outcome is None or not outcome.records:
         kind = entry.kind.name.lower() if outcome is None else outcome.kind
         return [entry.index, entry.term, kind, len(entry.data), ""]
-    record = outcome.record
+    record, *others = outcome.records
     row = [entry.index, entry.term, outcome.kind, len(entry.data), record.summary]
     row += record.record, record.time_ms, record.client, record.kind
     if with_file and _names_file(outcome):
         file = outcome.changes[0].value
         assert file is not None
         row += file["name"], file["bytes"], file["digest"]
+    if others:
+        row.append([[other.client, other.summary] for other in others])
     return row
+
+
+def _weight(outcome: Outcome | None) -> int:
+    """How many rows an entry counts for: records come in bundles."""
+    return 1 if outcome is None else max(1, len(outcome.records))

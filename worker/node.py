@@ -41,6 +41,7 @@ from worker.repairs import Repairs
 from worker.requests import Requests
 from worker.roster import Roster
 from worker.scrubbing import Scrubber
+from worker.serving.journal import Journal
 from worker.serving.predictions import Predictions
 from worker.serving.service import PredictionService
 from worker.settings import Settings, read_address, write_address
@@ -116,6 +117,7 @@ class Node:
         self._coordinator = Coordinator(self.loop, self.workshop)
         self.watchers = ModelWatchers(self.loop, self._coordinator.jobs)
         self.service = PredictionService(self.loop, self._children, environment, self.workshop.blob_path)
+        self.journal = Journal(self)
         self.predictions = Predictions(self)
         self.auditor = Auditor(self)
         self.repairs = Repairs(self)
@@ -253,8 +255,7 @@ class Node:
         self.space.took(len(entry.data))
         self._feed.applied(entry, outcome)
         if outcome is not None:
-            if outcome.record is not None:
-                self.records.add(outcome.record)
+            self.records.add(outcome.records)
             for change in outcome.changes:
                 if change.set == "members":
                     self._member_changed(str(change.id))
@@ -266,6 +267,8 @@ class Node:
         self._coordinator.changed(model)
         if model.status in ("cancelled", "failed"):
             self.workshop.ended(model.id)
+        if model.aliases:
+            self.service.warm(model)
 
     def _answer_waiting(self) -> None:
         if self._when_applied:
@@ -302,6 +305,7 @@ class Node:
         else:
             self._caught_up_for = None
             self._coordinator.follow()
+        self.journal.led()
         self._tell_row(again=False)
 
     def time_ms(self) -> int:

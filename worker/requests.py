@@ -19,6 +19,7 @@ from worker.pages import page_of
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import FileRow
+from worker.serving.journal import NOTES_AT_ONCE, Notes
 from worker.storage.disk import Corrupt
 from worker.training import plan
 from worker.transfers import as_refusal
@@ -59,6 +60,8 @@ class Requests:
             messages.Models: self._models,
             messages.ShowModel: self._show_model,
             messages.Cancel: self._cancel,
+            messages.Promote: self._promote,
+            messages.RollBack: self._roll_back,
             messages.Predict: lambda request, asked: node.predictions.answer(request, asked),
         }
 
@@ -277,6 +280,13 @@ class Requests:
     def _cancel(self, request: Request, asked: messages.Cancel) -> None:
         self._propose(request, commands.CancelModel(asked.ticket, asked.model, self._node.time_ms()))
 
+    def _promote(self, request: Request, asked: messages.Promote) -> None:
+        command = commands.PromoteModel(asked.ticket, asked.model, asked.alias, self._node.time_ms())
+        self._propose(request, command)
+
+    def _roll_back(self, request: Request, asked: messages.RollBack) -> None:
+        self._propose(request, commands.RollBackAlias(asked.ticket, asked.alias, self._node.time_ms()))
+
 
 class PeerRequests:
     """Answers what the other workers ask."""
@@ -307,6 +317,8 @@ class PeerRequests:
                     _read_small(self._node, request, digest, index, partial(request.reply, {}))
                 case "entry":
                     self._entry(request, fields.decode(_Entry, request.fields))
+                case "note":
+                    self._note(request)
                 case "needs":
                     self._node.needs.answer(request)
                 case "records":
@@ -329,6 +341,21 @@ class PeerRequests:
         if entry.term != asked.term:
             raise Refused("This entry is of another term.")
         request.reply({"kind": entry.kind.value}, entry.data)
+
+    def _note(self, request: Request) -> None:
+        notes = fields.decode(Notes, request.fields)
+        if not self._node.driver.leads:
+            raise self._node.driver.not_leader()
+        if not 1 <= len(notes.clients) == len(notes.summaries) <= NOTES_AT_ONCE:
+            raise Refused(f"Notes are 1 to {NOTES_AT_ONCE} clients, and as many summaries.")
+
+        def noted(found: int | MinkaError) -> None:
+            if isinstance(found, MinkaError):
+                request.fail(found)
+            else:
+                request.reply({"index": found})
+
+        self._node.journal.add(notes, noted)
 
     def _shard(self, request: Request) -> None:
         term = request.fields.get("term")

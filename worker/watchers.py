@@ -4,7 +4,7 @@ A waiting request costs its place in a list and a timer; there are at most `WAIT
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +76,9 @@ class Records:
         self._retry_at = 0.0
         self._waiting = _Waiting(loop)
 
-    def add(self, record: RecordRow) -> None:
-        """Keep a record; it is written at the end of this turn."""
-        self._fresh.append(record)
+    def add(self, records: Iterable[RecordRow]) -> None:
+        """Keep these records; they are written at the end of this turn."""
+        self._fresh += records
 
     def flush(self) -> None:
         """Write the turn's records, and answer who waits for them. On a full disk they wait; the log has them."""

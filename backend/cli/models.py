@@ -10,7 +10,7 @@ from backend.cli.train import show_model
 from backend.client import ClusterClient
 from shared.messages import Cancel, Models
 
-SUMMARY = ("id", "name", "status", "arch", "digest", "test_accuracy", "progress")
+SUMMARY = ("id", "name", "status", "arch", "digest", "test_accuracy", "progress", "aliases")
 
 
 def add_commands(commands: Commands) -> None:
@@ -32,7 +32,7 @@ def run_models(options: argparse.Namespace, _console: Console) -> Outcome:
     shown = [
         (
             row["id"],
-            row["name"],
+            ", ".join((row["name"], *row["aliases"])),
             f"{row['status']} {100 * row['progress']:.0f} %"
             if row["status"] == "training"
             else row["status"],
@@ -57,6 +57,7 @@ def run_show(options: argparse.Namespace, _console: Console) -> Outcome:
     pairs = [
         ("model", row["id"]),
         ("name", row["name"] or None),
+        ("aliases", ", ".join(row["aliases"]) or None),
         ("status", row["status"]),
         ("error", row["error"]),
         ("created", moment(row["created"])),

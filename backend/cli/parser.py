@@ -12,6 +12,7 @@ from backend.cli import (
     members,
     models,
     predict,
+    promote,
     records,
     train,
 )
@@ -26,6 +27,19 @@ def build_parser() -> argparse.ArgumentParser:
         "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no cluster or leader reached.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for family in (cluster, members, files, examples, train, models, predict, export, records, load, desktop):
+    for family in (
+        cluster,
+        members,
+        files,
+        examples,
+        train,
+        models,
+        promote,
+        predict,
+        export,
+        records,
+        load,
+        desktop,
+    ):
         family.add_commands(commands)
     return parser

@@ -1,9 +1,8 @@
 """`dev.py bench serving`: predictions of three workers on this machine.
 
-One client with one image at a time, 64 of them, and a batch of 10,000 images, beside the bare NumPy forward pass of the same
-weights in the same run: on its own, and in a loop of pieces as they fit the cache. Medians of several rounds, taken in turn.
-With ``--peer PYTHON``, an interpreter that has fastapi, uvicorn, onnx and onnxruntime, also a server of the same model made
-of these.
+One client with one image at a time, 64 of them, the same with workers that take a read index and record nothing, and a
+batch of 10,000 images beside the bare NumPy forward pass of the same weights: on its own, and in pieces that fit the
+cache. Medians of several rounds, taken in turn.
 """
 
 import argparse
@@ -41,7 +40,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
-    parser.add_argument("--peer", metavar="PYTHON", help="also measure a server of FastAPI and onnxruntime")
+    parser.add_argument(
+        "--arch", choices=("mlp", "cnn"), default="mlp", help="the bare forward pass is of mlp alone"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="minka-bench-") as directory:
         report = measure(Path(directory), options)
@@ -55,36 +56,63 @@ def main(arguments: list[str]) -> int:
 def measure(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     """All figures: rates per second, times in milliseconds."""
     rounds: dict[str, list[Result]] = {}
-    with LiveCluster(directory / "minka", 3) as cluster, cluster.client() as client:
-        row = finished(client, train(client, epochs=3, seed=7))
-        write_npz(row, fetch(client, row["digest"], row["bytes"]), directory / "model.npz")
-        images = load_inputs(SAMPLES / "mnist-test-images.idx.gz", "test")
-        images = np.tile(images, (-(-BATCH // len(images)), 1, 1, 1))[:BATCH]
-        where = [
-            ",".join(f"127.0.0.1:{port}" for port in cluster.ports.values()),
-            ",".join(cluster.ids),
-            cluster.client_key.hex(),
-            row["id"],
-        ]
-        forward = bare_forward(directory / "model.npz")
-        batch(client, row["id"], images)
-        for _ in range(options.rounds):
-            for name, clients in (("one_client", 1), ("64_clients", 64)):
-                rounds.setdefault(name, []).append(load("minka", "predict", clients, options.seconds, where))
-            for name, work in (
-                ("bare", lambda: forward(images)),
-                ("bare_pieces", lambda: [forward(images[at : at + 256]) for at in range(0, BATCH, 256)]),
-                ("batch", lambda: batch(client, row["id"], images)),
-            ):
-                rounds.setdefault(name, []).append({"rate": rate(work)})
+    images = load_inputs(SAMPLES / "mnist-test-images.idx.gz", "test")
+    images = np.tile(images, (-(-BATCH // len(images)), 1, 1, 1))[:BATCH]
+    with (
+        LiveCluster(directory / "minka", 3) as cluster,
+        Unrecorded(directory / "unrecorded", 3) as unrecorded,
+    ):
+        where, path = ready(cluster, options.arch)
+        other, _ = ready(unrecorded, options.arch)
+        forward = bare_forward(path) if options.arch == "mlp" else None
+        with cluster.client() as client:
+            batch(client, where[-1], images)
+            for _ in range(options.rounds):
+                for name, clients, place in (
+                    ("one_client", 1, where),
+                    ("64_clients", 64, where),
+                    ("unrecorded_64", 64, other),
+                ):
+                    found = load("minka", "predict", clients, options.seconds, place)
+                    rounds.setdefault(name, []).append(found)
+                works: dict[str, Callable[[], object]] = {"batch": lambda: batch(client, where[-1], images)}
+                if forward is not None:
+                    works["bare"] = lambda: forward(images)
+                    works["bare_pieces"] = lambda: [
+                        forward(images[at : at + 256]) for at in range(0, BATCH, 256)
+                    ]
+                for name, work in works.items():
+                    rounds.setdefault(name, []).append({"rate": rate(work)})
     report = {
         name: {key: statistics.median(one[key] for one in results) for key in results[0]}
         for name, results in rounds.items()
     }
-    report["batch"]["of_bare"] = statistics.median(
-        ours["rate"] / bare["rate"] for ours, bare in zip(rounds["batch"], rounds["bare"], strict=True)
-    )
+    report["64_clients"]["of_unrecorded"] = ratio(rounds["64_clients"], rounds["unrecorded_64"])
+    if "bare" in rounds:
+        report["batch"]["of_bare"] = ratio(rounds["batch"], rounds["bare"])
     return report
+
+
+def ratio(ours: list[Result], theirs: list[Result]) -> float:
+    """The median over the rounds."""
+    return statistics.median(one["rate"] / other["rate"] for one, other in zip(ours, theirs, strict=True))
+
+
+class Unrecorded(LiveCluster):
+    """Workers that record no prediction."""
+
+    def command(self, id: str) -> list[str]:
+        return ["tests.bench.unrecorded" if part == "worker" else part for part in super().command(id)]
+
+
+def ready(cluster: LiveCluster, arch: str) -> tuple[list[str], Path]:
+    """Train a model; where its clients find it, and its weights as NPZ."""
+    with cluster.client() as client:
+        row = finished(client, train(client, epochs=3, seed=7, arch=arch))
+        path = cluster.directory / "model.npz"
+        write_npz(row, fetch(client, row["digest"], row["bytes"]), path)
+    addresses = ",".join(f"127.0.0.1:{port}" for port in cluster.ports.values())
+    return [addresses, ",".join(cluster.ids), cluster.client_key.hex(), row["id"]], path
 
 
 def rate(work: Callable[[], object]) -> float:

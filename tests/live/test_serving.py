@@ -1,5 +1,6 @@
 """Serving on a live cluster: every worker answers, with the same bits, whoever dies meanwhile."""
 
+import hashlib
 import os
 import signal
 import threading
@@ -8,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from backend import predictions
 from backend.client import Answer, ClusterClient
 from backend.transfers import upload
 from shared.datasets import load_inputs
 from shared.errors import MinkaError
-from shared.messages import Predict, PredictInput
+from shared.messages import Predict, PredictInput, Promote, Records, RollBack
 from tests.live.cluster import LiveCluster, wait_for
 from tests.live.conftest import SAMPLES
 from tests.live.test_snapshots import children_of
@@ -56,6 +58,15 @@ class Load:
         """Return when some more predictions than now are answered."""
         before = len(self.answers)
         wait_for("predictions go on", lambda: len(self.answers) > before + 60 or self.failures)
+
+    def goes_on_with(self, worker: str) -> None:
+        """Return when `worker` answers again: its record is committed, so it takes part."""
+        before = len(self.answers)
+
+        def answers() -> bool:
+            return any(answer.header["worker"] == worker for _, answer in self.answers[before:])
+
+        wait_for(f"{worker} answers again", lambda: answers() or self.failures)
 
     @contextmanager
     def running(self) -> Iterator["Load"]:
@@ -105,11 +116,38 @@ def test_killing_workers_under_load_costs_retries_and_no_error(start_cluster: St
             cluster.kill(victim)
             load.goes_on()
             cluster.start(victim)
-            cluster.ready()
-            load.goes_on()
+            load.goes_on_with(victim)
     assert load.failures == []
+    cluster.ready()
+    asked = Counter(number for number, _ in load.answers)
+    with cluster.client() as client:
+        rows = records(client)
+        noted = Counter(row["client"] for row in rows if row["kind"] == "predict")
+        assert all(noted[f"client-{number}"] >= count for number, count in asked.items())
+    for id in cluster.ids:
+        wait_for("the monitor shows the last one", lambda id=id: last_shown(cluster, id) == rows[-1])  # type: ignore[misc]
     bodies = {(number, answer.body) for number, answer in load.answers}
     assert len(bodies) == len({number for number, _ in bodies}), "an image was answered in two ways"
+
+
+def test_no_prediction_fails_while_an_alias_moves_under_load(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    with cluster.client() as client:
+        first, second = (finished(client, train(client, **SPEC | {"seed": seed}))["id"] for seed in (1, 2))
+        client.command(lambda ticket: Promote(ticket, first, "best"))
+        (picture,) = images(1)
+        with Load(cluster, "digits@best").running() as load:
+            load.goes_on()
+            for _ in range(5):
+                answer = client.command(lambda ticket: Promote(ticket, "digits@2", "best")).header
+                assert (answer["model"], answer["before"]) == (second, first)
+                assert [ask(client, "digits@best", picture).header["model"] for _ in range(3)] == [second] * 3
+                load.goes_on()
+                client.command(lambda ticket: RollBack(ticket, "digits@best"))
+                assert [ask(client, "digits@best", picture).header["model"] for _ in range(3)] == [first] * 3
+                load.goes_on()
+    assert load.failures == []
+    assert {answer.header["model"] for _, answer in load.answers} == {first, second}
 
 
 def test_the_death_of_a_predictor_costs_a_retry(start_cluster: Start) -> None:
@@ -122,3 +160,42 @@ def test_the_death_of_a_predictor_costs_a_retry(start_cluster: Start) -> None:
         os.kill(predictor, signal.SIGKILL)
         load.goes_on()
     assert load.failures == []
+
+
+def records(client: ClusterClient) -> list[dict[str, Any]]:
+    """All that there are."""
+    rows: list[dict[str, Any]] = []
+    while page := client.call(Records(after=len(rows))).header["records"]:
+        rows += page
+    return rows
+
+
+def last_shown(cluster: LiveCluster, id: str) -> dict[str, Any]:
+    """The last record that the monitor of worker `id` shows."""
+    return dict(shown(cluster, id, 1)[0])
+
+
+def shown(cluster: LiveCluster, id: str, tail: int) -> list[dict[str, Any]]:
+    return list(cluster.monitor(id, f"/api/records?tail={tail}")["records"])
+
+
+def test_every_prediction_is_a_record_on_every_worker(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    pictures = images(9)
+    with cluster.client(name="ana@lab") as client:
+        model = finished(client, train(client, **SPEC))["id"]
+        answers = [ask(client, model, picture) for picture in [*pictures, b"".join(pictures)]]
+        rows = client.call(Records(tail=10)).header["records"]
+    said = []
+    for picture, answer in zip([*pictures, b"".join(pictures)], answers, strict=True):
+        (found,) = [predictions.read(answer).outputs()] if len(answer.body) == 40 else [[]]
+        text = f"9 answers {hashlib.sha256(answer.body).hexdigest()}"
+        for output in found:
+            text = f"{output['label']} ({output['probabilities'][output['label']]:.1%})"
+        inputs, worker = hashlib.sha256(picture).hexdigest(), answer.header["worker"]
+        said.append(f"{model}: {text}, inputs {inputs}, on {worker}")
+    assert [row["summary"] for row in rows] == said
+    assert {(row["client"], row["kind"]) for row in rows} == {("ana@lab", "predict")}
+    assert all(row["index"] == answer.header["index"] for row, answer in zip(rows, answers, strict=True))
+    for id in cluster.ids:
+        wait_for("the monitor shows them", lambda id=id: shown(cluster, id, 10) == rows)  # type: ignore[misc]

@@ -196,11 +196,15 @@ class View:
             entries.append(entry)
             if not more:
                 continue
-            number, time_ms, client, what, *file = more
+            number, time_ms, client, what, *further = more
             record = {"record": number, "index": index, "time": time_ms / 1000, "client": client}
             records.append({**record, "kind": what, "summary": summary})
-            if file:
-                name, file_bytes, digest = file
+            if len(further) == 1:
+                for place, (client, summary) in enumerate(further[0], number + 1):
+                    told = {"client": client, "summary": summary, "record": place}
+                    records.append({**records[-1], **told})
+            elif further:
+                name, file_bytes, digest = further
                 value = {"id": index, "name": name, "bytes": file_bytes, "digest": digest, "index": index}
                 self.files.change(str(index), {**value, "created": time_ms / 1000, "changed": index})
         self.log.extend(entries)

@@ -175,6 +175,36 @@ class CancelModel:
 
 
 @dataclass(frozen=True, slots=True)
+class PromoteModel:
+    kind: ClassVar[str] = "promote_model"
+    ticket: Ticket
+    model: str
+    alias: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollBackAlias:
+    kind: ClassVar[str] = "roll_back_alias"
+    ticket: Ticket
+    alias: str
+    time_ms: int
+
+
+@value
+class NotePredictions:
+    """Predictions that workers made: who asked for each, and the summary of its record.
+
+    Without a ticket: a batch that is proposed again makes its records twice.
+    """
+
+    kind: ClassVar[str] = "note_predictions"
+    clients: tuple[str, ...]
+    summaries: tuple[str, ...]
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Founder:
     """One of the first workers, with the disk that it had when the cluster was founded."""
 
@@ -224,6 +254,9 @@ Command = (
     | FinishModel
     | FailModel
     | CancelModel
+    | PromoteModel
+    | RollBackAlias
+    | NotePredictions
     | Found
     | Enlist
     | Retire
@@ -242,6 +275,9 @@ _KINDS: dict[str, type[Any]] = {
         FinishModel,
         FailModel,
         CancelModel,
+        PromoteModel,
+        RollBackAlias,
+        NotePredictions,
         Found,
         Enlist,
         Retire,

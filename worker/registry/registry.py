@@ -16,6 +16,7 @@ from shared.fields import encode
 from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
 from shared.value import value
 from worker.registry import commands
+from worker.registry.aliases import Aliases
 from worker.registry.commands import Blob, Command
 from worker.registry.examples import DataSetRow, DataSets, ExampleRow
 from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow, thinned
@@ -33,12 +34,12 @@ SUMMARY_CHARACTERS = 256
 
 @value
 class Outcome:
-    """What one entry did: the client's answer, the rows it changed, the record it left."""
+    """What one entry did: the client's answer, the rows it changed, the records it left, in order of number."""
 
     kind: str
     answer: Answer
     changes: tuple[Change, ...] = ()
-    record: RecordRow | None = None
+    records: tuple[RecordRow, ...] = ()
 
 
 def _text_of(change: Change) -> str:
@@ -59,6 +60,7 @@ class Registry:
         self.models: dict[str, ModelRow] = {}
         self.members: dict[str, MemberRow] = {}
         self.datasets = DataSets()
+        self.aliases = Aliases()
         self.sessions = Sessions()
         self.record_count = 0
         self._order: list[int] = []
@@ -68,7 +70,7 @@ class Registry:
         self._time_ms = 0
         self._digest = hashlib.sha256(b"minka registry").digest()
         self._changes: list[Change] = []
-        self._record: RecordRow | None = None
+        self._records: list[RecordRow] = []
 
     @property
     def state_digest(self) -> str:
@@ -84,10 +86,10 @@ class Registry:
         command = commands.decode(data)
         self._advance(index)
         self._time_ms = max(self._time_ms, command.time_ms)
-        self._changes, self._record = [], None
+        self._changes, self._records = [], []
         ticket: Ticket | None = getattr(command, "ticket", None)
         answer = self._answer(index, command, ticket)
-        outcome = Outcome(command.kind, answer, tuple(self._changes), self._record)
+        outcome = Outcome(command.kind, answer, tuple(self._changes), tuple(self._records))
         effect = "\n".join(map(_text_of, self._changes)) or _canonical(answer)
         self._digest = hashlib.sha256(b"%b%d %b" % (self._digest, index, effect.encode())).digest()
         return outcome
@@ -110,7 +112,8 @@ class Registry:
         raise Refused(f"There is no file {wanted!r}.", "`minka ls` lists them.")
 
     def find_model(self, wanted: str) -> ModelRow:
-        model = self.models.get(wanted)
+        """The model with this id, or that "name@alias" or "name@version" means; raises `Refused`."""
+        model = self.models.get(wanted) or self.models.get(self.aliases.find(wanted) or "")
         if model is None:
             raise Refused(f"There is no model {wanted!r}.", "`minka models` lists them.")
         return model
@@ -164,6 +167,7 @@ class Registry:
         yield from self.datasets.dump()
         for model in self.models.values():
             yield from model.dump()
+        yield from self.aliases.dump()
         yield from self.sessions.dump()
 
     def load(self, rows: Iterable[list[Any]]) -> None:
@@ -184,7 +188,9 @@ class Registry:
                         self._ride(example)
                 case "model":
                     model = ModelRow.load(values[0])
-                    self.models[model.id] = model
+                    self._add_model(model)
+                case "alias":
+                    self.aliases.load(*values)
                 case "history":
                     self.models[values[0]].history.extend(values[1])
                 case "session" | "answers":
@@ -254,6 +260,19 @@ class Registry:
                 model = self._unfinished(command.model)
                 model.status, model.error = "cancelled", f"Cancelled by {client}."
                 return self._ended(index, model, client, f"{model.id} cancelled")
+            case commands.PromoteModel():
+                model = self.find_model(command.model)
+                if model.weights is None:
+                    raise Refused(f"{model.id} is {model.status}: it has no weights to predict with.")
+                alias, before = self.aliases.point(model.name, command.alias, model.id)
+                return self._pointed(index, client, alias, model.id, before)
+            case commands.RollBackAlias():
+                now, taken = self.aliases.roll_back(command.alias)
+                return self._pointed(index, client, command.alias, now, taken)
+            case commands.NotePredictions():
+                for who, summary in zip(command.clients, command.summaries, strict=False):
+                    self._note(index, who, "predict", summary)
+                return {"index": index}
             case commands.Found():
                 return self._found(command)
             case commands.Enlist():
@@ -342,10 +361,14 @@ class Registry:
                 raise Refused(f"There is no file {file} ({role}).", "`minka ls` lists them.")
             sources[role] = source
         model = ModelRow(f"m{index}", index, command.name, command.spec, sources, self._time_ms)
-        self.models[model.id] = model
+        self._add_model(model)
         self._changed(model)
         self._note(index, client, "train", f"{model.id} {command.name} ({command.spec['arch']})")
         return {"model": model.id}
+
+    def _add_model(self, model: ModelRow) -> None:
+        self.models[model.id] = model
+        self.aliases.add(model.name, model.id)
 
     def _dataset_ready(self, command: commands.DatasetReady) -> dict[str, Any]:
         model = self._unfinished(command.model)
@@ -378,6 +401,15 @@ class Registry:
         accuracy = "" if model.test_accuracy is None else f", {model.test_accuracy:.2%} right on the test set"
         return self._ended(index, model, client, f"{model.id} trained in {model.seconds:.1f} s{accuracy}")
 
+    def _pointed(self, index: int, client: str, alias: str, model: str, before: str | None) -> dict[str, Any]:
+        if before is not None:
+            self.models[before].aliases.remove(alias)
+            self._changed(self.models[before])
+        self.models[model].aliases.append(alias)
+        self._changed(self.models[model])
+        self._note(index, client, "promote", f"{alias} is {model}" + (f", was {before}" if before else ""))
+        return {"alias": alias, "model": model, "before": before}
+
     def _ended(self, index: int, model: ModelRow, client: str, summary: str) -> dict[str, Any]:
         self._changed(model)
         self._note(index, client, "model", summary)
@@ -407,4 +439,4 @@ class Registry:
     def _note(self, index: int, client: str, kind: str, summary: str) -> None:
         self.record_count += 1
         client, summary = client[:SUMMARY_CHARACTERS], summary[:SUMMARY_CHARACTERS]
-        self._record = RecordRow(self.record_count, index, self._time_ms, client, kind, summary)
+        self._records.append(RecordRow(self.record_count, index, self._time_ms, client, kind, summary))

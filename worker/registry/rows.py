@@ -76,6 +76,8 @@ class ModelRow:
     images_per_second: float = 0.0
     test_accuracy: float | None = None
     lineage: dict[str, Any] = field(default_factory=dict)
+    aliases: list[str] = field(default_factory=list)
+    """That point to it now, each with its name: "digits@best"."""
     error: str | None = None
     traceback: str | None = None
 
@@ -111,6 +113,7 @@ class ModelRow:
             "bytes": None if self.weights is None else self.weights.size_bytes,
             "test_accuracy": self.test_accuracy,
             "progress": self.round / self.rounds if self.rounds else 0.0,
+            "aliases": list(self.aliases),
             "created": self.created_ms / 1000,
         }
 

@@ -1,18 +1,23 @@
 """Predictions that clients ask of this worker, whether it leads or not.
 
-A prediction takes a read index, waits until this worker has applied it, and runs on the bits of the weights that the model
-has then. The answer is the probabilities as the predictor made them, and a receipt.
+A prediction runs on the weights of a model that is trained, which never change; so this worker's own state will do, and the
+one round of the quorum that it takes is that of its record: at the index of that record the answer is true, and then it
+leaves. What this worker does not know (yet) is looked for again after a read index.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from shared.errors import MinkaError, Refused
 from shared.messages import PREDICT_BYTES, PREDICT_IMAGES, Predict, PredictInput
 from worker.connections import Request
+from worker.serving.journal import Notes
 from worker.serving.service import FLOAT_BYTES, Inputs, Prediction
 
 if TYPE_CHECKING:
     from worker.node import Node
+
+LABEL_CHARACTERS = 40
 
 
 class Predictions:
@@ -30,7 +35,11 @@ class Predictions:
         images = sum(map(images_of, asked.inputs))
         if images > PREDICT_IMAGES:
             raise Refused(f"A prediction takes at most {PREDICT_IMAGES:,} images.", "Send fewer at a time.")
-        self._node.requests.after_read(request, lambda: self._run(request, asked, images))
+        known = self._node.registry.models.get(asked.model)
+        if known is not None and known.weights is not None:
+            self._run(request, asked, images)
+        else:
+            self._node.requests.after_read(request, lambda: self._run(request, asked, images))
 
     def _run(self, request: Request, asked: Predict, images: int) -> None:
         model = self._node.registry.find_model(asked.model)
@@ -41,24 +50,41 @@ class Predictions:
             raise Refused(
                 f"The answer would have more than {PREDICT_BYTES} bytes.", "Send fewer images at a time."
             )
+        kind = "numbers" if model.spec["loss"] == "squared" else "classes"
         receipt = {
             "model": model.id,
             "digest": model.weights.digest,
-            "term": self._node.driver.leadership.term,
-            "index": self._node.registry.applied_index,
             "worker": self._node.settings.id,
             "labels": labels,
-            "kind": "numbers" if model.spec["loss"] == "squared" else "classes",
+            "kind": kind,
         }
 
         def came(answer: Prediction | MinkaError) -> None:
             if isinstance(answer, MinkaError):
                 self._node.requests.fail(request, answer)
-            else:
-                request.reply(receipt, answer.probabilities)
+                return
+
+            def noted(found: int | MinkaError) -> None:
+                if isinstance(found, MinkaError):
+                    self._node.requests.fail(request, found)
+                else:
+                    where = {"term": self._node.driver.leadership.term, "index": found}
+                    request.reply(receipt | where, answer.probabilities)
+
+            said = summary(model.id, kind, labels, answer, self._node.settings.id)
+            self._node.journal.add(Notes((request.about.id,), (said,)), noted)
 
         pieces = [(one.form, one.size_bytes, one.shape) for one in asked.inputs]
         self._node.service.predict(model, Inputs(pieces, images, request.body), came)
+
+
+def summary(model: str, kind: str, labels: Sequence[str], answer: Prediction, worker: str) -> str:
+    """The words of a prediction's record: what was said, by which model, of what, and where."""
+    if answer.images == 1 and kind == "classes":
+        said = f"{labels[answer.best][:LABEL_CHARACTERS]} ({answer.probability:.1%})"
+    else:
+        said = f"{answer.images} answers {answer.digest}"
+    return f"{model}: {said}, inputs {answer.inputs}, on {worker}"
 
 
 def images_of(one: PredictInput) -> int:

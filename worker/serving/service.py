@@ -19,8 +19,8 @@ from worker.registry.rows import ModelRow
 QUEUE_LIMIT = 4_096
 QUEUE_BYTES = 128 * 1_048_576
 """Predictions, and bytes of their inputs, that may be under way at once."""
-CALLS = 2
-"""At the predictor at once: it receives one while it computes the other."""
+LARGE_IMAGES = 128
+"""A prediction of so many is received while another one is computed; smaller ones wait, and gather."""
 BATCH_IMAGES = 512
 """What one call gathers; a prediction of more images than this travels alone."""
 FLOAT_BYTES = 4
@@ -41,12 +41,23 @@ class Inputs:
         return max(self.images, len(self.pieces))
 
 
+NOTHING = Inputs((), 0, b"")
+"""Of who only wants a model loaded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Little-endian float32 [images, labels]."""
+    """What the predictor answered; `probabilities` is little-endian float32 [images, labels]."""
 
     images: int
     probabilities: bytes
+    inputs: str
+    """SHA-256 of the inputs' bytes."""
+    digest: str
+    """SHA-256 of the probabilities."""
+    best: int
+    """The likeliest label of the first image, and its probability."""
+    probability: float
 
 
 Predicted = Callable[[Prediction | MinkaError], None]
@@ -100,6 +111,12 @@ class PredictionService:
             done(answer)
 
         self._ask(_Wanted(model, model.weights, inputs, counted))
+
+    def warm(self, model: ModelRow) -> None:
+        """Load `model`, which will be asked for soon."""
+        assert model.weights is not None
+        if self._child.connection is not None and model.weights.digest not in self._loaded:
+            self._load_first(_Wanted(model, model.weights, NOTHING, lambda _: None))
 
     def _joined(self) -> None:
         waiting, self._waiting = self._waiting, deque()
@@ -156,7 +173,7 @@ class PredictionService:
         for waiting in self._loading.pop(wanted.weights.digest):
             if isinstance(answer, MinkaError):
                 self._failed(waiting, answer)
-            else:
+            elif waiting.inputs is not NOTHING:
                 self._ask(waiting)
 
     # --- micro-batches
@@ -169,12 +186,16 @@ class PredictionService:
 
     def _send(self) -> None:
         self._sending = False
-        while self._calls < CALLS and self._queues:
+        while self._queues and self._calls < self._calls_wanted():
             digest, queue = self._queues.popitem(last=False)
             batch = _gather(queue)
             if queue:
                 self._queues[digest] = queue
             self._call(digest, batch)
+
+    def _calls_wanted(self) -> int:
+        """At the predictor at once."""
+        return 2 if next(iter(self._queues.values()))[0].inputs.images >= LARGE_IMAGES else 1
 
     def _call(self, digest: str, batch: list[_Wanted]) -> None:
         connection = self._child.connection
@@ -203,13 +224,14 @@ class PredictionService:
             end = offset + answer["size_bytes"]
             part = probabilities if len(batch) == 1 else probabilities[offset:end]
             offset = end
-            wanted.done(Prediction(wanted.inputs.images, part))
+            about = (answer["inputs"], answer["digest"], answer["best"], answer["probability"])
+            wanted.done(Prediction(wanted.inputs.images, part, *about))
 
     def _failed(self, wanted: _Wanted, error: MinkaError) -> None:
         """Predictions are pure: one whose process died, or whose model had just been dropped, is run again, once."""
         died = isinstance(error, Unreachable)
         dropped = isinstance(error, Refused) and wanted.weights.digest not in self._loaded
-        if (died or dropped) and wanted.attempts < 1:
+        if (died or dropped) and wanted.attempts < 1 and wanted.inputs is not NOTHING:
             wanted.attempts += 1
             self._ask(wanted)
         else:

@@ -229,6 +229,7 @@ def model_row(model: str, spec: Any) -> dict[str, Any]:
         "digest": "a" * 64,
         "test_accuracy": 0.975,
         "progress": 1.0,
+        "aliases": [f"{spec.name}@best"] if spec.name else [],
         "version": 1,
         "epochs": spec.epochs or 1,
         "rounds": 2,

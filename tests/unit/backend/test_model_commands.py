@@ -241,7 +241,7 @@ def test_what_is_wrong_with_data_is_said_before_the_upload(
 def test_models_and_show_and_cancel(minka: Minka, data_set: list[str], cluster: FakeCluster) -> None:
     model = minka("train", *data_set, "--json").document["model"]
     (row,) = minka("models", "--json").document["models"]
-    assert set(row) == {"id", "name", "status", "arch", "digest", "test_accuracy", "progress"}
+    assert set(row) == {"id", "name", "status", "arch", "digest", "test_accuracy", "progress", "aliases"}
     assert row["id"] == model
     assert {"lineage", "spec", "history", *row} <= set(minka("show", model, "--json").document)
     assert "97.50 %" in minka("show", model).out

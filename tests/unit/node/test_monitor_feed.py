@@ -10,6 +10,7 @@ from shared.frames import Frame, FrameEncoder
 from tests.unit.node.fakes import FakeLoop
 from worker import monitor_feed
 from worker.monitor.feed import _notice
+from worker.monitor.view import View
 from worker.monitor_feed import PIECE_ROWS, TURN_S, MonitorFeed
 from worker.raft.entries import Entry, EntryKind
 from worker.registry.registry import Outcome, Registry
@@ -69,7 +70,7 @@ class Bench:
         change = Change("files", number, row.public())
         record = RecordRow(number, number, 1000, "someone", "put", name[:200])
         entry = Entry(1, number, EntryKind.COMMAND, b"data")
-        self.feed.applied(entry, Outcome("put_file", {}, (change,), record))
+        self.feed.applied(entry, Outcome("put_file", {}, (change,), (record,)))
 
 
 @pytest.fixture
@@ -106,6 +107,49 @@ def test_entries_and_records_follow(bench: Bench) -> None:
     first, second = [row for notice in monitor.told("applied") for row in notice["rows"]]
     assert first[:9] == [1, 1, "put_file", 4, "name", 1, 1000, "someone", "put"]
     assert second == [2, 1, "noop", 0, ""]
+
+
+def noted(index: int, first: int, count: int) -> tuple[Entry, Outcome]:
+    """An entry that left so many records, from number `first` on."""
+    rows = [
+        RecordRow(first + n, index, 1000 * index, f"client-{first + n}", "predict", f"said {n}")
+        for n in range(count)
+    ]
+    return Entry(1, index, EntryKind.COMMAND, b"notes"), Outcome("note_predictions", {}, (), tuple(rows))
+
+
+def test_all_records_of_one_entry_reach_the_view(bench: Bench) -> None:
+    monitor = bench.join()
+    bench.put(1)
+    bench.feed.applied(*noted(2, 2, 3))
+    bench.feed.applied(*noted(3, 5, 1))
+    bench.loop.advance(2 * TURN_S)
+    view = View()
+    for notice in monitor.told("applied"):
+        view.take(notice)
+    rows = view.records_page()["records"]
+    assert [(row["record"], row["index"], row["time"]) for row in rows] == [
+        (1, 1, 1.0), (2, 2, 2.0), (3, 2, 2.0), (4, 2, 2.0), (5, 3, 3.0)
+    ]  # fmt: skip
+    assert [(row["client"], row["kind"], row["summary"]) for row in rows[1:4]] == [
+        ("client-2", "predict", "said 0"), ("client-3", "predict", "said 1"), ("client-4", "predict", "said 2")
+    ]  # fmt: skip
+    assert [row["index"] for row in view.log_page()["entries"]] == [1, 2, 3]
+
+
+def test_entries_with_many_records_are_told_in_pieces_and_count_as_many(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = bench.join()
+    for number in range(5):
+        bench.feed.applied(*noted(number + 1, number * PIECE_ROWS // 2 + 1, PIECE_ROWS // 2))
+    bench.loop.advance(2 * TURN_S)
+    assert [len(notice["rows"]) for notice in monitor.told("applied")] == [2, 2, 1]
+    monkeypatch.setattr(monitor_feed, "PENDING_LIMIT", PIECE_ROWS)
+    monitor.waiting_bytes = monitor_feed.BEHIND_BYTES + 1
+    for number in range(5, 9):
+        bench.feed.applied(*noted(number + 1, number * PIECE_ROWS // 2 + 1, PIECE_ROWS // 2))
+    assert len(bench.feed._applied) <= 2
 
 
 def test_a_file_that_is_named_while_the_whole_is_told_is_told_once(bench: Bench) -> None:

@@ -12,6 +12,10 @@ from worker.serving import service
 from worker.serving.service import Inputs, PredictionService
 
 
+def about(size_bytes: int) -> dict[str, Any]:
+    return {"size_bytes": size_bytes, "inputs": "", "digest": "", "best": 0, "probability": 1.0}
+
+
 class Bench:
     def __init__(self) -> None:
         self.loop, self.children = FakeLoop(), FakeChildren()
@@ -31,11 +35,17 @@ class Bench:
         for _, found in paths:
             found(answer)
 
-    def predict(self, model: str = "m1", body: bytes = b"x", images: int = 1) -> None:
+    def warm(self, model: str = "m1") -> None:
+        self.service.warm(self._row(model))
+
+    def _row(self, model: str) -> ModelRow:
         row = ModelRow(model, 1, "n", {"arch": "mlp"}, {}, 0, "done", facts={"labels": ["a"]})
         row.weights = Blob(model, 100)
+        return row
+
+    def predict(self, model: str = "m1", body: bytes = b"x", images: int = 1) -> None:
         inputs = Inputs([("array", len(body), (1, 1, len(body)))], images, body)
-        self.service.predict(row, inputs, self.heard.append)
+        self.service.predict(self._row(model), inputs, self.heard.append)
 
     def answer(self, connection: FakeConnection, op: str, answer: Any = None) -> list[Call]:
         """Answer all open calls of this kind; a prediction is answered with its own inputs' bytes."""
@@ -44,7 +54,7 @@ class Bench:
         for call in calls:
             if answer is None and op == "predict":
                 sizes = [sum(size for _, size, _ in pieces) for pieces in call.fields["predictions"]]
-                call.answer({"answers": [{"size_bytes": size} for size in sizes]}, call.body)
+                call.answer({"answers": [about(size) for size in sizes]}, call.body)
             else:
                 call.answer({} if answer is None else answer)
         return calls
@@ -72,6 +82,32 @@ def test_a_model_is_loaded_once_for_all_who_wait(bench: Bench) -> None:
     assert bench.bodies == [b"x"] * 6
 
 
+def test_a_model_that_will_be_asked_for_is_loaded_before(bench: Bench) -> None:
+    bench.warm()  # without a process there is nothing to load it into
+    connection = bench.child.join()
+    bench.warm()
+    bench.warm()
+    bench.find()
+    bench.predict()
+    assert len(bench.answer(connection, "load", {})) == 1
+    bench.answer(connection, "predict")
+    assert [(call.op, call.body) for call in connection.calls] == [("load", b""), ("predict", b"x")]
+    assert bench.bodies == [b"x"]
+
+
+def test_a_load_that_fails_before_anybody_asks_is_no_fault(bench: Bench) -> None:
+    bench.child.join()
+    bench.warm()
+    bench.find(Refused("The disk failed."))
+    connection = bench.child.connection
+    assert connection is not None
+    bench.predict()
+    bench.find()
+    bench.answer(connection, "load", {})
+    bench.answer(connection, "predict")
+    assert bench.bodies == [b"x"]
+
+
 def test_what_comes_in_one_turn_and_what_waits_for_the_process_travels_together(bench: Bench) -> None:
     connection = bench.child.join()
     bench.predict(body=b"first")
@@ -80,13 +116,13 @@ def test_what_comes_in_one_turn_and_what_waits_for_the_process_travels_together(
     for letter in (b"a", b"bb"):
         bench.predict(body=letter)
     assert [call.body for call in bench.answer(connection, "predict")] == [b"firstabb"]
-    for number in range(service.CALLS + 3):
+    for number in range(4):
         bench.predict(body=b"%d" % number)
         bench.loop.settle()
-    assert [call.body for call in connection.open_calls()] == [b"0", b"1"]
+    assert [call.body for call in connection.open_calls()] == [b"0"]
     bench.answer(connection, "predict")
-    assert [call.body for call in bench.answer(connection, "predict")] == [b"234"]
-    assert bench.bodies == [b"first", b"a", b"bb", b"0", b"1", b"2", b"3", b"4"]
+    assert [call.body for call in bench.answer(connection, "predict")] == [b"123"]
+    assert bench.bodies == [b"first", b"a", b"bb", b"0", b"1", b"2", b"3"]
 
 
 def test_one_bad_prediction_of_a_batch_fails_alone(bench: Bench) -> None:
@@ -96,9 +132,7 @@ def test_one_bad_prediction_of_a_batch_fails_alone(bench: Bench) -> None:
     bench.find()
     bench.answer(connection, "load", {})
     failure = failure_fields(Refused("That is no image."))
-    bench.answer(
-        connection, "predict", {"answers": [{"size_bytes": 0}, {"failure": failure}, {"size_bytes": 0}]}
-    )
+    bench.answer(connection, "predict", {"answers": [about(0), {"failure": failure}, about(0)]})
     assert [isinstance(answer, Refused) for answer in bench.heard] == [False, True, False]
 
 
@@ -109,11 +143,15 @@ def test_models_take_turns_and_a_call_has_a_limit(bench: Bench) -> None:
     bench.find()
     bench.answer(connection, "load", {})
     bench.answer(connection, "predict")
-    for _ in range(2):
+    bench.answer(connection, "predict")
+    for _ in range(3):
         bench.predict("m1", body=b"many", images=service.BATCH_IMAGES)
     bench.predict("m2", body=b"one")
     bench.loop.settle()
-    assert [call.body for call in connection.open_calls()] == [b"many", b"one"]
+    assert [call.body for call in connection.open_calls()] == [b"many"]  # the turn is that of a small one
+    bench.answer(connection, "predict")
+    bench.loop.settle()
+    assert [call.body for call in connection.open_calls()] == [b"one", b"many"]
 
 
 def test_predictions_wait_for_the_process(bench: Bench) -> None:
@@ -143,19 +181,19 @@ def test_a_prediction_survives_one_death_of_the_process(bench: Bench, moment: st
 def test_a_prediction_that_ends_the_process_twice_fails_and_takes_no_other_with_it(bench: Bench) -> None:
     for body in (b"good", b"deadly", b"fine"):
         bench.predict(body=body)
-    for _ in range(2):
-        connection = bench.child.join()
+    deaths = 0
+    while len(bench.heard) < 3:
+        connection = bench.child.connection or bench.child.join()
         bench.find()
         bench.answer(connection, "load", {})
         bench.loop.settle()
         for call in connection.open_calls("predict"):
-            if call.body == b"good":
-                call.answer({"answers": [{"size_bytes": 4}]}, call.body)
-        bench.child.die()
-    connection = bench.child.join()
-    bench.find()
-    bench.answer(connection, "load", {})
-    bench.answer(connection, "predict")
+            if b"deadly" in call.body:
+                bench.child.die()
+                deaths += 1
+            else:
+                bench.answer(connection, "predict")
+    assert deaths == 2
     failed = [answer for answer in bench.heard if isinstance(answer, MinkaError)]
     answered = [answer.probabilities for answer in bench.heard if not isinstance(answer, MinkaError)]
     assert (len(failed), sorted(answered)) == (1, [b"fine", b"good"])
@@ -170,9 +208,9 @@ def test_a_model_that_was_dropped_meanwhile_is_loaded_again(bench: Bench) -> Non
     bench.find()
     bench.answer(connection, "load", {"dropped": ["m1"]})
     bench.loop.settle()
-    first, second = connection.open_calls("predict")
-    first.answer(Refused("The model m1 is not loaded."))
-    second.answer({"answers": [{"size_bytes": 1}]}, b"x")
+    (call,) = connection.open_calls("predict")
+    call.answer(Refused("The model m1 is not loaded."))
+    bench.answer(connection, "predict")
     bench.find()
     bench.answer(connection, "load", {})
     bench.answer(connection, "predict")

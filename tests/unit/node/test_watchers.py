@@ -41,7 +41,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_records_are_read_from_any_number_on(bench: Bench) -> None:
     for number in range(1, 6):
-        bench.records.add(record(number))
+        bench.records.add([record(number)])
     header = bench.ask(after=3).header
     assert [row["record"] for row in header["records"]] == [4, 5]
     assert header["last"] == 5
@@ -54,7 +54,7 @@ def test_who_waits_hears_of_the_next_record_at_once(bench: Bench) -> None:
     request = bench.ask(wait_s=10)
     bench.loop.advance(5)
     assert request.answer is None
-    bench.records.add(record(1))
+    bench.records.add([record(1)])
     bench.records.flush()
     assert [row["record"] for row in request.header["records"]] == [1]
     bench.loop.advance(10)
@@ -65,7 +65,7 @@ def test_who_waited_long_enough_is_told_that_there_is_nothing(bench: Bench) -> N
     request = bench.ask(wait_s=10)
     bench.loop.advance(10)
     assert request.header["records"] == []
-    bench.records.add(record(1))
+    bench.records.add([record(1)])
     bench.records.flush()
 
 
@@ -79,7 +79,7 @@ def test_too_many_who_wait_are_told_so(bench: Bench, monkeypatch: pytest.MonkeyP
 
 def test_many_who_wait_are_all_answered_once(bench: Bench) -> None:
     requests = [bench.ask(wait_s=10) for _ in range(1000)]
-    bench.records.add(record(1))
+    bench.records.add([record(1)])
     bench.records.flush()
     assert all(request.header["last"] == 1 for request in requests)
 
@@ -92,11 +92,11 @@ def test_on_a_full_disk_records_wait_and_the_worker_goes_on(
 
     with monkeypatch.context() as patched:
         patched.setattr(bench.file, "append", full)
-        bench.records.add(record(1))
+        bench.records.add([record(1)])
         for _ in range(3):
             bench.records.flush()
         assert len(bench.logged) == 1
-    bench.records.add(record(2))
+    bench.records.add([record(2)])
     bench.loop.advance(watchers.DISK_RETRY_S)
     bench.records.flush()
     assert [row["record"] for row in bench.ask().header["records"]] == [1, 2]
@@ -106,7 +106,7 @@ def test_on_a_full_disk_records_wait_and_the_worker_goes_on(
 def test_a_damaged_record_is_a_failure_of_the_request_alone(
     bench: Bench, tmp_path: Path, wait_s: float
 ) -> None:
-    bench.records.add(record(1))
+    bench.records.add([record(1)])
     bench.records.flush()
     request = bench.ask(after=1, wait_s=wait_s)
     (segment,) = tmp_path.glob("*.records")

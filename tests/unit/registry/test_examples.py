@@ -24,8 +24,8 @@ def test_an_example_is_a_record_of_its_own() -> None:
     first, second = add(bench, "red"), add(bench, "black")
     assert first.answer["answer"] == {"record": 1, "index": 2}
     assert second.answer["answer"] == {"record": 2, "index": 3}
-    assert second.record is not None
-    assert (second.record.kind, second.record.summary) == ("example", "ants: black (2 examples)")
+    assert len(second.records) == 1
+    assert (second.records[0].kind, second.records[0].summary) == ("example", "ants: black (2 examples)")
     found = bench.registry.datasets.find("ants")
     assert (found["id"], found["examples"], found["labels"]) == (2, 2, {"red": 1, "black": 1})
     assert bench.registry.small_file(DIGEST) in (2, 3)

@@ -53,7 +53,7 @@ class Bench:
     def refused(self, command: Command) -> str:
         outcome = self.apply(command)
         assert outcome.changes == ()
-        assert outcome.record is None
+        assert outcome.records == ()
         return str(outcome.answer["failure"]["reason"])
 
     def put(self, name: str = "f", data: bytes = b"data", size_bytes: int | None = None) -> int:
@@ -103,8 +103,8 @@ def test_a_file_is_named_by_the_entry_that_put_it(bench: Bench) -> None:
         "created": 1001.0,
     }
     assert [(change.set, change.id) for change in outcome.changes] == [("files", 2)]
-    assert outcome.record is not None
-    assert (outcome.record.client, outcome.record.kind) == ("ana@lab", "put")
+    assert len(outcome.records) == 1
+    assert (outcome.records[0].client, outcome.records[0].kind) == ("ana@lab", "put")
 
 
 def test_a_file_is_found_by_its_id_or_a_name_that_only_it_has(bench: Bench) -> None:
@@ -125,6 +125,17 @@ def test_what_is_no_file_is_refused_however_it_is_written(bench: Bench, wanted: 
 def test_a_name_in_digits_is_found_too(bench: Bench) -> None:
     file = bench.put("2024")
     assert bench.registry.find_file("2024").id == file
+
+
+def test_each_noted_prediction_is_a_record_of_who_asked(bench: Bench) -> None:
+    before = bench.registry.record_count
+    clients, summaries = ("client-0", "client-1", "client-2"), ("m4: 0", "m4: 1", "m4: 2")
+    outcome = bench.apply(commands.NotePredictions(clients, summaries, bench.time_ms))
+    rows = [(row.record, row.index, row.client, row.kind, row.summary) for row in outcome.records]
+    index = bench.registry.applied_index
+    assert rows == [(before + n + 1, index, f"client-{n}", "predict", f"m4: {n}") for n in range(3)]
+    assert outcome.answer == {"answer": {"index": index}}
+    assert bench.registry.record_count == before + 3
 
 
 def test_a_removed_file_is_gone_and_its_content_stays_while_another_has_it(bench: Bench) -> None:
@@ -163,8 +174,8 @@ def test_a_job_goes_from_queued_to_done(bench: Bench) -> None:
     assert (row.status, row.weights, row.state, row.round) == ("done", WEIGHTS, None, 10)
     assert row.summary()["progress"] == 1.0
     assert [one["round"] for one in row.history] == [3, 10]
-    assert outcome.record is not None
-    assert "87.50%" in outcome.record.summary
+    assert len(outcome.records) == 1
+    assert "87.50%" in outcome.records[0].summary
 
 
 def test_a_job_needs_its_files_only_when_it_is_created(bench: Bench) -> None:
@@ -226,8 +237,8 @@ def test_a_worker_that_is_enlisted_again_keeps_its_disk(bench: Bench) -> None:
         bench.done(commands.Enlist("w4", address, disk, bench.time_ms))
     assert bench.registry.members["w4"].public() == {"id": "w4", "address": "h:2", "incarnation": "d1"}
     outcome = bench.apply(commands.Enlist("w4", "h:2", "d2", bench.time_ms))
-    assert outcome.record is not None
-    assert outcome.record.summary == "w4 came back with another disk"
+    assert len(outcome.records) == 1
+    assert outcome.records[0].summary == "w4 came back with another disk"
 
 
 def test_a_history_of_any_length_is_remembered_in_bounds(bench: Bench) -> None:
@@ -257,7 +268,7 @@ def test_a_command_that_comes_twice_is_applied_once(bench: Bench) -> None:
     put = commands.PutFile(bench.ticket, "f", "ab" * 32, 4, bench.time_ms)
     first, second = bench.apply(put), bench.apply(put)
     assert first.answer == second.answer
-    assert (second.changes, second.record) == ((), None)
+    assert (second.changes, second.records) == ((), ())
     assert len(bench.registry.files) == 1
 
 
@@ -293,8 +304,8 @@ def test_entries_are_applied_in_their_order_only(bench: Bench) -> None:
 
 def test_a_record_is_short_however_long_the_name(bench: Bench) -> None:
     outcome = bench.apply(commands.PutFile(bench.ticket, "x" * 60_000, "ab" * 32, 4, bench.time_ms))
-    assert outcome.record is not None
-    assert len(json.dumps(outcome.record.public())) < 3_000
+    assert len(outcome.records) == 1
+    assert len(json.dumps(outcome.records[0].public())) < 3_000
 
 
 NUMBERS = st.integers(0, 12)

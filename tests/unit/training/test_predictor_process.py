@@ -1,5 +1,6 @@
 """The predictor process: what it was trained on it knows again, however it is sent."""
 
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -54,9 +55,15 @@ def ask(child: ChildProcess, *predictions: tuple[list[Any], bytes]) -> list[Any]
         if "failure" in one:
             found.append(from_failure(one["failure"]))
             continue
-        found.append(np.frombuffer(body[offset : offset + one["size_bytes"]], "<f4").reshape(-1, 4))
+        part = body[offset : offset + one["size_bytes"]]
+        found.append(np.frombuffer(part, "<f4").reshape(-1, 4))
+        assert one["digest"] == hashlib.sha256(part).hexdigest()
+        assert (one["best"], one["probability"]) == (found[-1][0].argmax(), found[-1][0].max())
         offset += one["size_bytes"]
     assert offset == len(body)
+    told = [one["inputs"] for one in answer["answers"] if "failure" not in one]
+    sent = [data for (_, data), one in zip(predictions, found, strict=True) if isinstance(one, np.ndarray)]
+    assert told == [hashlib.sha256(data).hexdigest() for data in sent]
     return found
 
 

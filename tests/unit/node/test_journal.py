@@ -1,0 +1,138 @@
+"""Predictions are noted in batches, by the leader, and their answers wait for it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shared.errors import Busy, MinkaError, NoSpace, NotLeader, Unreachable
+from tests.unit.node.fakes import FakeLinks, FakeLoop
+from worker.serving import journal
+from worker.serving.journal import Journal, Notes
+
+
+class Bench:
+    """A worker that leads, or follows `leader`."""
+
+    def __init__(self) -> None:
+        self.loop = FakeLoop()
+        self.links = FakeLinks("w1")
+        self.proposed: list[tuple[list[str], Any]] = []
+        self.full: MinkaError | None = None
+        self.heard: list[tuple[str, int | MinkaError]] = []
+        driver = SimpleNamespace(leads=True, leadership=SimpleNamespace(leader="w1"), propose=self._propose)
+        self.driver = driver
+        node: Any = SimpleNamespace(
+            loop=self.loop,
+            links=self.links,
+            driver=driver,
+            space=SimpleNamespace(check=self._check),
+            time_ms=lambda: 7,
+        )
+        self.journal = Journal(node)
+
+    def _check(self) -> None:
+        if self.full is not None:
+            raise self.full
+
+    def _propose(self, command: Any, body: bytes, answered: Any) -> None:
+        self.proposed.append((list(command.summaries), answered))
+
+    def follow(self, leader: str | None) -> None:
+        self.driver.leads, self.driver.leadership.leader = False, leader
+
+    def note(self, *summaries: str) -> None:
+        for summary in summaries:
+            self.journal.add(
+                Notes(("ana",), (summary,)), lambda error, said=summary: self.heard.append((said, error))
+            )
+        self.loop.settle()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_what_comes_together_and_what_waits_travels_in_one_command(bench: Bench) -> None:
+    bench.note("a", "b")
+    bench.note("c")
+    bench.note("d")
+    ((first, answered),) = bench.proposed
+    assert first == ["a", "b"]
+    assert bench.heard == []
+    answered({"index": 9})
+    bench.loop.settle()
+    assert bench.heard == [("a", 9), ("b", 9)]
+    assert [summaries for summaries, _ in bench.proposed] == [["a", "b"], ["c", "d"]]
+
+
+def test_a_follower_hands_its_notes_to_the_leader(bench: Bench) -> None:
+    bench.follow("w2")
+    leader = bench.links.connect("w2")
+    bench.note("a")
+    (call,) = leader.open_calls("note")
+    assert call.fields == {"clients": ["ana"], "summaries": ["a"]}
+    assert bench.heard == []
+    call.answer({"index": 9})
+    assert bench.heard == [("a", 9)]
+
+
+@pytest.mark.parametrize("leader", [None, "w2"])
+def test_without_a_leader_predictions_fail_and_the_next_ones_are_tried(
+    bench: Bench, leader: str | None
+) -> None:
+    bench.follow(leader)
+    bench.note("a")
+    bench.loop.advance(0.1)
+    bench.driver.leads = True
+    bench.note("b")
+    bench.proposed[0][1]({"index": 9})
+    assert [(said, type(error)) for said, error in bench.heard] == [("a", Unreachable), ("b", int)]
+
+
+def test_a_refusal_of_the_log_is_told_to_all_of_the_batch(bench: Bench) -> None:
+    bench.note("a", "b")
+    bench.proposed[0][1](NotLeader("This worker does not lead."))
+    bench.full = NoSpace("The disk is full.")
+    bench.note("c")
+    assert [type(error) for _, error in bench.heard] == [NotLeader, NotLeader, NoSpace]
+
+
+def test_a_batch_and_what_waits_have_limits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "NOTES_AT_ONCE", 2)
+    monkeypatch.setattr(journal, "NOTES_LIMIT", 3)
+    bench.note("a", "b", "c", "d")
+    assert [(said, type(error)) for said, error in bench.heard] == [("d", Busy)]
+    bench.proposed[0][1]({"index": 9})
+    bench.loop.settle()
+    assert [summaries for summaries, _ in bench.proposed] == [["a", "b"], ["c"]]
+
+
+def test_a_leader_that_was_followed_by_another_is_not_waited_for(bench: Bench) -> None:
+    bench.follow("w2")
+    (first, second) = (bench.links.connect(peer) for peer in ("w2", "w3"))
+    bench.note("a")
+    bench.journal.led()
+    assert bench.heard == []
+    bench.follow("w3")
+    bench.journal.led()
+    bench.note("b")
+    first.open_calls("note")[0].answer({"index": 9})
+    second.open_calls("note")[0].answer({"index": 10})
+    assert [(said, found if isinstance(found, int) else type(found)) for said, found in bench.heard] == [
+        ("a", Unreachable),
+        ("b", 10),
+    ]
+
+
+def test_a_leader_puts_the_notes_of_all_together(bench: Bench) -> None:
+    bench.note("a")
+    heard: list[Any] = []
+    bench.journal.add(Notes(("bo", "cy"), ("b", "c")), heard.append)
+    bench.note("d")
+    bench.proposed[0][1]({"index": 5})
+    bench.loop.settle()
+    assert bench.proposed[1][0] == ["b", "c", "d"]
+    bench.proposed[1][1]({"index": 6})
+    assert (heard, bench.heard) == ([6], [("a", 5), ("d", 6)])
