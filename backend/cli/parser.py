@@ -5,6 +5,7 @@ import argparse
 from backend.cli import (
     cluster,
     desktop,
+    evaluate,
     examples,
     export,
     files,
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         models,
         promote,
         predict,
+        evaluate,
         export,
         records,
         load,

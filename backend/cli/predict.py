@@ -38,7 +38,7 @@ def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
         raise Refused("What to predict is not clear.", "Name image files, or one file with --inputs.")
     names = [path.name for path in options.images]
     batches = (
-        _image_batches(options.images) if options.images else _array_batches(options.inputs, options.limit)
+        _image_batches(options.images) if options.images else file_batches(options.inputs, options.limit)
     )
     outputs: list[dict[str, Any]] = []
     receipt: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def _image_batches(paths: list[Path]) -> Iterator[Batch]:
     yield pieces, body
 
 
-def _array_batches(path: Path, limit: int | None) -> Iterator[Batch]:
+def file_batches(path: Path, limit: int | None) -> Iterator[Batch]:
     """The inputs of a data set's file, as arrays. Raises `Refused` for one that cannot be read."""
     from shared.datasets import load_inputs  # brings numpy: only where it is needed
     from shared.tables import load_texts, load_vectors

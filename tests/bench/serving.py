@@ -136,7 +136,7 @@ def bare_forward(path: Path) -> Forward:
         mean, deviation = arrays["mean"], arrays["deviation"]
 
     def forward(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        x = ((images - mean) / deviation).reshape(len(images), -1)
+        x = ((images - mean) / (2 * deviation)).reshape(len(images), -1)
         for weight, bias in zip(weights[::2], weights[1::2], strict=True):
             x = x @ weight + bias
             if weight is not weights[-2]:
