@@ -50,6 +50,8 @@ WRITES_LIMIT = 128
 WRITES_LIMIT_BYTES = 16 * 1024 * 1024
 """At the log writer at once; what is proposed meanwhile shares the next write."""
 READS_LIMIT = 100_000
+TURN_ENTRIES = 512
+"""A worker that starts, or that comes to lead after a while, has many to apply: not all in one turn."""
 _SCAN_BYTES = 4 * 1024 * 1024
 
 
@@ -250,12 +252,15 @@ class Driver:
     # --- one turn
 
     def pump(self, now: float) -> float:
-        """Do all that is ready. Returns when time must be told again."""
+        """Do what is ready; of a long past, `TURN_ENTRIES` or a few more. Returns when time must be told again."""
+        until = self.registry.applied_index + TURN_ENTRIES
         self.core.tick(now)
         self._submit()
         while (ready := self.core.ready()) is not None:
             self._handle(ready)
             self._submit()
+            if self.registry.applied_index >= until:
+                return now  # at once, but heartbeats and everyone else's sockets have their turn first
         return self.core.deadline()
 
     def _submit(self) -> None:

@@ -102,10 +102,10 @@ def never_cut_off_conflicts(patch: pytest.MonkeyPatch) -> None:
 
 
 def apply_before_the_disk(patch: pytest.MonkeyPatch) -> None:
-    def hand_committed(self: log.Log, max_bytes: int) -> tuple[object, ...]:
+    def hand_committed(self: log.Log, max_bytes: int, max_entries: int) -> tuple[object, ...]:
         if self.applied < self.applying:
             return ()
-        found = tuple(self.slice(self.applying + 1, self.commit + 1, max_bytes, self.commit - self.applying))
+        found = tuple(self.slice(self.applying + 1, self.commit + 1, max_bytes, max_entries))
         self.applying += len(found)
         return found
 

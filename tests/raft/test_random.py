@@ -43,6 +43,7 @@ def small(id: str) -> Config:
         max_inflight_bytes=48,
         max_uncommitted_bytes=128,
         max_committed_bytes=24,
+        max_committed_entries=3,
         cache_bytes=600,
         snapshot_chunk_bytes=200,
     )

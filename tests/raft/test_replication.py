@@ -214,10 +214,11 @@ def test_a_stale_rejection_changes_nothing() -> None:
 
 
 def test_committed_entries_come_in_order_once_and_in_bounded_pieces() -> None:
-    leader = Lone(max_committed_bytes=20).lead("b")
-    leader.raft.propose([b"x" * 8] * 10)
-    leader.step(ack("b", 1), ack("b", 11))
-    assert [e.index for e in leader.applied] == list(range(1, 12))
+    leader = Lone(max_committed_bytes=20, max_committed_entries=3).lead("b")
+    leader.raft.propose([b"x" * 8] * 10 + [b"x"] * 10)
+    leader.step(ack("b", 1), ack("b", 21))
+    assert [e.index for e in leader.applied] == list(range(1, 22))
+    assert max(len(ready.committed) for ready in leader.readys) == 3
     assert max(sum(len(e.data) for e in ready.committed) for ready in leader.readys) <= 20
 
 

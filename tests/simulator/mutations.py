@@ -196,10 +196,10 @@ def _keep_conflicts() -> Patches:
 def _apply_before_durable() -> Patches:
     """Committed entries are applied before this worker's own disk has them."""
 
-    def hasty(self: Log, max_bytes: int) -> tuple[Any, ...]:
+    def hasty(self: Log, max_bytes: int, max_entries: int) -> tuple[Any, ...]:
         if self.applied < self.applying:
             return ()
-        entries = tuple(self.slice(self.applying + 1, self.commit + 1, max_bytes, 1 << 20))
+        entries = tuple(self.slice(self.applying + 1, self.commit + 1, max_bytes, max_entries))
         if entries:
             self.applying = entries[-1].index
         return entries

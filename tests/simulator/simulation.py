@@ -113,6 +113,7 @@ class Simulation:
             "max_inflight_messages": choose((2, 4, 16)),
             "max_uncommitted_bytes": choose((10_000, 1 << 26)),
             "max_committed_bytes": choose((1_000, 1 << 22)),
+            "max_committed_entries": choose((1, 512)),
             "cache_bytes": choose((2_000, 1 << 25)),
             "snapshot_chunk_bytes": choose((2_000, 10_000, 1 << 20)),
         }

@@ -26,6 +26,7 @@ class Config:
     max_inflight_bytes: int = 16 * MIB
     max_uncommitted_bytes: int = 64 * MIB
     max_committed_bytes: int = 4 * MIB
+    max_committed_entries: int = 512
     max_pending_reads: int = 65536
     cache_bytes: int = 32 * MIB
     snapshot_chunk_bytes: int = 1 * MIB
@@ -46,6 +47,7 @@ class Config:
             self.max_inflight_bytes,
             self.max_uncommitted_bytes,
             self.max_committed_bytes,
+            self.max_committed_entries,
             self.max_pending_reads,
             self.cache_bytes,
             self.snapshot_chunk_bytes,

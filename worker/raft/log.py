@@ -178,12 +178,12 @@ class Log:
         self.commit = index
         return True
 
-    def hand_committed(self, max_bytes: int) -> tuple[Entry, ...]:
+    def hand_committed(self, max_bytes: int, max_entries: int) -> tuple[Entry, ...]:
         """The next committed and durable entries, once all that was handed out before has been applied."""
         high = min(self.commit, self.durable) + 1
         if self.applied < self.applying or high <= self.applying + 1:
             return ()
-        entries = tuple(self.slice(self.applying + 1, high, max_bytes, high - self.applying))
+        entries = tuple(self.slice(self.applying + 1, high, max_bytes, max_entries))
         if entries:
             self.applying = entries[-1].index
         return entries

@@ -201,7 +201,11 @@ class Raft:
         entries = log.hand_over(number)
         chunk = snapshots.hand_over(state, number)
         restoring = state.incoming is not None and state.incoming.restoring
-        committed = () if restoring else log.hand_committed(state.config.max_committed_bytes)
+        committed = (
+            ()
+            if restoring
+            else log.hand_committed(state.config.max_committed_bytes, state.config.max_committed_entries)
+        )
         outbox, hard_state = state.outbox, self._changed_hard_state(number)
         leadership = self._changed_leadership()
         waits = outbox.messages or outbox.after_persist or outbox.reads

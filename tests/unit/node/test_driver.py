@@ -371,3 +371,14 @@ def test_a_command_that_could_not_be_read_again_never_enters_the_log(leader: Ben
 
 def test_pump_says_when_time_must_be_told_again(bench: Bench) -> None:
     assert bench.driver.pump(0.0) == 7.0
+
+
+def test_a_long_past_is_applied_in_many_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_module, "TURN_ENTRIES", 3)
+    for number in range(1, 10):
+        bench.core.readies.append(Ready(number, 0, 0, committed=(command(number),)))
+    turns = []
+    while bench.core.readies:
+        turns.append((bench.driver.pump(5.0), bench.registry.applied_index))
+    assert turns == [(5.0, 3), (5.0, 6), (5.0, 9)]
+    assert bench.driver.pump(5.0) == 7.0
