@@ -13,6 +13,7 @@ from terminal import Terminal
 
 BENCHES: Mapping[str, tuple[str, ...]] = {
     "commit": ("test",),
+    "drawn": ("test",),
     "files": ("test",),
     "serving": ("test",),
     "soak": ("test",),
