@@ -340,7 +340,7 @@ class RollBack:
 
 @dataclass(frozen=True, slots=True)
 class Predict:
-    """Body: the inputs' bytes, one after the other. Any worker answers, after a read index.
+    """Body: the inputs' bytes, one after the other. Any worker answers, when the record of it is committed: at `index`.
 
     -> {"model", "digest", "term", "index", "worker", "labels": [text], "kind"}, body: little-endian float32 [inputs,
     labels]: of `kind` "classes" the probability of each label, of "numbers" the value of each output

@@ -1,7 +1,7 @@
 """What clients ask of this worker, operation by operation (`shared.messages`).
 
 Operations that promise the truth are answered by the leader, after a read index; commands when their entry is applied.
-Bytes that are named by their digest are served by anyone, and so are predictions, after a read index of the leader. A
+Bytes that are named by their digest are served by anyone, and predictions when the leader has noted them. A
 request that cannot be understood fails alone: the connection and everyone else go on.
 """
 
