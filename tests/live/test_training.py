@@ -5,6 +5,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,79 @@ def test_killing_the_leader_changes_no_bit_of_the_model(
         assert verified["equal"]
         holders = {row["id"]: row["holders"] for row in verified["files"]}
         assert holders[model] == dict.fromkeys(cluster.ids, "ok")
+
+
+EVERYTHING: dict[str, Any] = {
+    "arch": "conv 4 5x5, pool 2, conv 8 3x3, norm, pool 2, dropout 0.25, dense 16, dense",
+    "optimiser": "adam",
+    "weight_decay": 0.01,
+    "label_smoothing": 0.1,
+    "averaging": 0.3,
+    "shift": 1,
+    "rotation": 5,
+    "epochs": 4,
+    "seed": 3,
+    "shards": 4,
+    "steps_per_round": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def everything_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A job that uses all there is, on one worker of one core that nobody disturbs."""
+    with LiveCluster(tmp_path_factory.mktemp("alone"), 1, cores=1) as cluster, cluster.client() as client:
+        row = finished(client, train(client, **EVERYTHING))
+        assert row["status"] == "done", row["error"]
+        return row
+
+
+@pytest.mark.parametrize(("size", "cores"), [(2, 2), (5, 1)])
+def test_any_number_of_workers_and_cores_makes_the_same_bits(
+    size: int, cores: int, start_cluster: Start, everything_undisturbed: dict[str, Any]
+) -> None:
+    cluster = start_cluster(size=size, cores=cores)
+    with cluster.client() as client:
+        row = finished(client, train(client, **EVERYTHING))
+        assert (row["status"], row["digest"]) == ("done", everything_undisturbed["digest"])
+        assert row["test_accuracy"] == everything_undisturbed["test_accuracy"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_killed_and_stopped_at_any_moment_change_no_bit(
+    seed: int, start_cluster: Start, everything_undisturbed: dict[str, Any]
+) -> None:
+    """One after the other, the leader or another, so that a majority is always there; a stopped one is let go again."""
+    random = Random(seed)
+    cluster = start_cluster()
+    with cluster.client() as client:
+        model = train(client, **EVERYTHING)
+        rounds = everything_undisturbed["rounds"]
+        disturbed = 0
+        for reached in sorted(random.sample(range(1, rounds * 3 // 4), 3)):
+
+            def under_way(reached: int = reached) -> bool:
+                row = client.call(ShowModel(model)).header["model"]
+                return bool(row["round"] >= reached or row["status"] == "done")
+
+            wait_for(f"round {reached}", under_way)
+            disturbed += client.call(ShowModel(model)).header["model"]["status"] == "training"
+            leader = cluster.leader()
+            others = [worker for worker in cluster.ids if worker != leader]
+            victim = leader if random.random() < 0.5 else random.choice(others)
+            if random.random() < 0.5:
+                cluster.kill(victim)
+                wait_for("a leader", lambda: client.call(ShowModel(model)).header["model"]["id"] == model)
+                cluster.start(victim)
+            else:
+                cluster.pause(victim)
+                wait_for("a leader", lambda: client.call(ShowModel(model)).header["model"]["id"] == model)
+                cluster.resume(victim)
+            cluster.ready()
+        row = finished(client, model)
+        assert (row["status"], row["error"]) == ("done", None)
+        assert row["digest"] == everything_undisturbed["digest"]
+        assert row["rounds"] == rounds
+        assert disturbed >= 1
 
 
 def test_a_leader_that_is_stopped_while_it_trains_ends_cleanly_and_another_goes_on(
