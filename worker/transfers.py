@@ -8,8 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from shared.errors import MinkaError, Refused
+from shared.errors import Busy, MinkaError, Refused
 from worker.loop import Loop
+from worker.storage.disk import DiskFailed
 
 THREADS = 3
 
@@ -44,6 +45,8 @@ class Transfers:
 
 def as_refusal(error: BaseException) -> MinkaError:
     """What a peer or client is told of an error in a transfer thread; our own bugs are raised on."""
+    if isinstance(error, DiskFailed):  # its log's turn comes, and ends this worker: another one will do
+        return Busy(error.reason, "Try again: another worker may lead meanwhile.")
     if isinstance(error, MinkaError):
         return error
     if isinstance(error, OSError):

@@ -13,6 +13,7 @@ import pytest
 
 from shared.errors import Busy, Refused
 from worker.loop import Loop
+from worker.storage.disk import DiskFailed
 from worker.transfers import Lane, Transfers, as_refusal
 
 
@@ -192,6 +193,12 @@ def test_work_runs_elsewhere_and_its_result_comes_back_here(loop: Loop) -> None:
     run_until(loop, lambda: len(heard) == 2)
     transfers.close()
     assert heard == [(True, type(None), True), (None, ValueError, True)]
+
+
+def test_a_disk_that_fails_is_a_reason_to_ask_again() -> None:
+    told = as_refusal(DiskFailed("blobs/x could not be made durable: Input/output error."))
+    assert isinstance(told, Busy)
+    assert "could not be made durable" in told.reason
 
 
 def test_a_lane_keeps_the_order_even_when_work_fails(loop: Loop) -> None:
