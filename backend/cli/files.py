@@ -80,11 +80,12 @@ def run_ls(options: argparse.Namespace, _console: Console) -> Outcome:
 def run_rm(options: argparse.Namespace, _console: Console) -> Outcome:
     """The files are all found before the first is removed."""
     with connect(options) as client:
-        found = [find_file(client, file) for file in options.files]
-        removed = [
-            client.command(lambda ticket, id=row["id"]: Remove(ticket, id)).header["file"]  # type: ignore[misc]
-            for row in found
-        ]
+
+        def remove(row: dict[str, Any]) -> dict[str, Any]:
+            gone: dict[str, Any] = client.command(lambda ticket: Remove(ticket, row["id"])).header["file"]
+            return gone
+
+        removed = [remove(row) for row in [find_file(client, file) for file in options.files]]
     text = "\n".join(f"removed {row['id']}  {printable(row['name'])}" for row in removed)
     return Outcome({"removed": removed}, text)
 

@@ -13,7 +13,6 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from shared.frames import Frame, FrameDecoder, FrameEncoder, FrameType
@@ -165,13 +164,18 @@ def main(arguments: list[str]) -> None:
     """See the module's docstring."""
     system, op, clients, seconds, where, *more = arguments
     loop, meter, addresses = Loop(), Meter(), [read_address(one) for one in where.split(",")]
-    make: Callable[[int], object]
     if system == "minka":
         workers, key, model = more[0].split(","), bytes.fromhex(more[1]), "".join(more[2:])
         places = list(zip(addresses, workers, strict=True))
-        make = lambda number: MinkaClient(loop, *places[number % len(places)], key, op, meter, model)  # noqa: E731
+
+        def make(number: int) -> object:
+            return MinkaClient(loop, *places[number % len(places)], key, op, meter, model)
+
     else:
-        make = lambda number: EtcdClient(loop, addresses[0], number, op, meter)  # noqa: E731
+
+        def make(number: int) -> object:
+            return EtcdClient(loop, addresses[0], number, op, meter)
+
     kept = [make(number) for number in range(int(clients))]
     loop.call_later(float(seconds), loop.stop)
     loop.run(lambda: None)

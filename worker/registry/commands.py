@@ -39,7 +39,6 @@ PACKED = 0x02
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _PREFIX = struct.Struct(">BBI")
 _PUT = struct.Struct(">BBQQQQQ32sH")
-_NAME_NONE = (bytes([0]), bytes([PACKED]))
 DIGEST_BYTES = 32
 
 
@@ -366,4 +365,6 @@ def body_of(data: bytes) -> bytes:
 
 def named_blobs(data: bytes) -> tuple[Blob, ...]:
     """As `blobs_of`, from an entry's data; cheap for the many entries that name none."""
-    return blobs_of(decode(data)) if data[1:2] not in _NAME_NONE else ()
+    if len(data) > 1 and not data[1] & NAMES_BLOBS:
+        return ()
+    return blobs_of(decode(data))
