@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,26 @@ def stop_all(processes: Iterable[ProcessMark], deadline_s: float) -> None:
 def wait_for_end(process: ProcessMark, timeout_s: float) -> bool:
     """Whether it has ended, within `timeout_s` seconds."""
     return not _wait_for_end([process], timeout_s)
+
+
+@contextlib.contextmanager
+def systems_libraries() -> Iterator[None]:
+    """In the block, programs of the system that are started find the system's libraries, not those of a packaged Minka.
+
+    What starts a packaged program puts its own folder first, and keeps what was there before under another name.
+    """
+    name = "LD_LIBRARY_PATH"
+    own, before = os.environ.get(name), os.environ.get(f"{name}_ORIG")
+    if not getattr(sys, "frozen", False) or own is None:
+        yield
+        return
+    del os.environ[name]
+    if before is not None:
+        os.environ[name] = before
+    try:
+        yield
+    finally:
+        os.environ[name] = own
 
 
 def available_cores() -> int:

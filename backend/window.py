@@ -7,6 +7,7 @@ with their paths.
 
 import argparse
 import importlib
+import importlib.resources
 import importlib.util
 import json
 import logging
@@ -24,6 +25,7 @@ from backend.client import ClusterClient
 from backend.desktop.bridge import Bridge
 from backend.desktop.link import Find, Open, Target
 from backend.keys import load_client_key
+from backend.processes import systems_libraries
 from shared.errors import Refused
 
 TITLE = "Minka"
@@ -77,7 +79,7 @@ def open_window(find: Find, open_client: Open) -> int:
         dialogs.window = window
         window.events.loaded += lambda: take_drops(window, bridge)
         signal.signal(signal.SIGTERM, lambda _signal, _frame: window.destroy())
-        webview.start()
+        webview.start(icon=str(importlib.resources.files("frontend") / "common" / "icon.png"))
     return 0
 
 
@@ -85,7 +87,8 @@ def open_browser(find: Find, open_client: Open) -> int:
     """The same page in the person's browser, until Ctrl-C."""
     with Bridge(find, open_client) as bridge:
         print(f"Minka is open at {bridge.address}\nCtrl-C closes it.", file=sys.stderr)
-        webbrowser.open(bridge.address)
+        with systems_libraries():
+            webbrowser.open(bridge.address)
         try:
             bridge.wait()
         except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import debian
 import demo
 import environment
+import package
 import simulate
 from terminal import Terminal
 
@@ -43,10 +44,12 @@ def main(arguments: Sequence[str]) -> int:
             return _bench(options.what, rest)
         if options.command == "simulate":
             return simulate.run(options, terminal)
+        if options.command == "package":
+            return package.run(options, terminal)
         if options.command == "test":
             return _test(rest, terminal)
         return _check(terminal)
-    except (environment.SetupFailed, debian.MissingPackages, demo.DemoFailed) as error:
+    except (environment.SetupFailed, debian.MissingPackages, demo.DemoFailed, package.PackageFailed) as error:
         terminal.clear()
         print(f"dev.py {options.command}: {error}", file=sys.stderr)
         return 1
@@ -71,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure, beside the machine's own floor and peers")
     bench.add_argument("what", choices=tuple(BENCHES))
     simulate.add_options(commands.add_parser("simulate", help="whole clusters under faults, seed after seed"))
+    package.add_options(commands.add_parser("package", help="programs that need no Python, into dist/"))
     commands.add_parser("check", help="layout, lint and types")
     return parser
 

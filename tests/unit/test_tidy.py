@@ -113,7 +113,7 @@ def test_what_keeps_the_rules_is_not_found_fault_with(tmp_path: Path) -> None:
     _write(tmp_path, "worker/training/layers.py", "import numpy as np\n")
     _write(tmp_path, "shared/frames.py", "import struct\n")
     _write(tmp_path, "shared/images.py", "import numpy as np\nfrom PIL import Image\n")
-    _write(tmp_path, "backend/window.py", "import multiprocessing\n\nimport webview\n")
+    _write(tmp_path, "packaging/builds/minka_program.py", "import multiprocessing\n\nimport backend.cli\n")
     _write(
         tmp_path,
         "README.md",
