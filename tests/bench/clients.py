@@ -2,7 +2,8 @@
 
 `python -m tests.bench.clients` is started by the benches, so that the load has a core's share of its own:
 ``minka|etcd put|read CLIENTS SECONDS HOST:PORT [ID KEY]``, or ``minka predict`` with several ``HOST:PORT`` and ``ID`` behind
-commas, and a MODEL at the end. It prints one JSON object, {"rate", "p50_ms", "p99_ms"}.
+commas, and a MODEL at the end. Requests are bytes before the clock starts, ours as etcd's: what making them costs is not
+the system's. It prints one JSON object, {"rate", "p50_ms", "p99_ms"}.
 """
 
 import base64
@@ -13,6 +14,7 @@ import selectors
 import socket
 import sys
 import time
+from collections import deque
 from typing import Any
 
 from shared.frames import Frame, FrameDecoder, FrameEncoder, FrameType
@@ -24,12 +26,19 @@ VALUE_BYTES = 1_024
 IMAGE_BYTES = 28 * 28
 
 
+PREPARED_A_SECOND = 12_000
+"""Requests of all clients together, for each second, that are there as bytes before the first is sent."""
+
+
 class Meter:
-    """Latencies of all answers."""
+    """Latencies of all answers since `begin`."""
 
     def __init__(self) -> None:
-        self.began = time.perf_counter()
+        self.began = 0.0
         self._latencies_s: list[float] = []
+
+    def begin(self) -> None:
+        self.began = time.perf_counter()
 
     def answered(self, sent: float) -> None:
         self._latencies_s.append(time.perf_counter() - sent)
@@ -55,8 +64,10 @@ class MinkaClient:
         key: bytes,
         op: str,
         meter: Meter,
+        prepared: int,
         model: str = "",
     ) -> None:
+        """Opens its session, and makes the bytes of its first `prepared` requests: what they cost is not the cluster's."""
         self._op, self._meter, self._model = op, meter, model
         self._body = os.urandom({"put": VALUE_BYTES, "predict": IMAGE_BYTES}.get(op, 0))
         self._digest = hashlib.sha256(self._body).hexdigest()
@@ -65,11 +76,9 @@ class MinkaClient:
         self._socket = socket.create_connection(address)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._shake_hands(worker, key)
-        if op == "predict":
-            self._next()
-        else:
-            session = Frame(FrameType.REQUEST, {"id": 0, "op": "session", "client": "bench"})
-            self._socket.sendall(self._encoder.encode(session))
+        if op != "predict":
+            self._open_session()
+        self._prepared = deque(self._request(number) for number in range(1, prepared + 1))
         loop.watch(self._socket, selectors.EVENT_READ, self._readable)
 
     def _shake_hands(self, worker: str, key: bytes) -> None:
@@ -85,8 +94,26 @@ class MinkaClient:
         self._encoder.seal(handshake.keys.send)
         self._decoder.seal(handshake.keys.receive)
 
+    def _open_session(self) -> None:
+        asked = Frame(FrameType.REQUEST, {"id": 0, "op": "session", "client": "bench"})
+        self._socket.sendall(self._encoder.encode(asked))
+        while not (frames := self._decoder.feed(self._socket.recv(65_536))):
+            pass
+        if frames[0].type is not FrameType.REPLY:
+            raise SystemExit(f"no session was opened: {frames[0]}")
+        self._session = frames[0].header["session"]
+
+    def begin(self) -> None:
+        """Send the first request; from then on, each follows on an answer."""
+        self._next()
+
     def _next(self) -> None:
-        self._number = number = self._number + 1
+        self._number += 1
+        request = self._prepared.popleft() if self._prepared else self._request(self._number)
+        self._sent = time.perf_counter()
+        self._socket.sendall(request)
+
+    def _request(self, number: int) -> bytes:
         header: dict[str, Any] = {"id": number, "op": "file", "file": "bench"}
         if self._op == "put":
             header = {
@@ -100,8 +127,7 @@ class MinkaClient:
         if self._op == "predict":
             image = {"form": "array", "size_bytes": IMAGE_BYTES, "shape": [1, 28, 28]}
             header = {"id": number, "op": "predict", "model": self._model, "inputs": [image]}
-        self._sent = time.perf_counter()
-        self._socket.sendall(self._encoder.encode(Frame(FrameType.REQUEST, header, self._body)))
+        return self._encoder.encode(Frame(FrameType.REQUEST, header, self._body))
 
     def _readable(self, _: int) -> None:
         data = self._socket.recv(65_536)
@@ -110,10 +136,7 @@ class MinkaClient:
         for frame in self._decoder.feed(data):
             if frame.type is not FrameType.REPLY or frame.header["id"] != self._number:
                 raise SystemExit(f"a request was answered with {frame}")
-            if self._number:
-                self._meter.answered(self._sent)
-            else:
-                self._session = frame.header["session"]
+            self._meter.answered(self._sent)
             self._next()
 
 
@@ -132,6 +155,9 @@ class EtcdClient:
         self._socket = socket.create_connection(address)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         loop.watch(self._socket, selectors.EVENT_READ, self._readable)
+
+    def begin(self) -> None:
+        """Send the first request; from then on, each follows on an answer."""
         self._next()
 
     def _next(self) -> None:
@@ -164,22 +190,21 @@ def main(arguments: list[str]) -> None:
     """See the module's docstring."""
     system, op, clients, seconds, where, *more = arguments
     loop, meter, addresses = Loop(), Meter(), [read_address(one) for one in where.split(",")]
+    kept: list[MinkaClient | EtcdClient] = []
     if system == "minka":
         workers, key, model = more[0].split(","), bytes.fromhex(more[1]), "".join(more[2:])
         places = list(zip(addresses, workers, strict=True))
-
-        def make(number: int) -> object:
-            return MinkaClient(loop, *places[number % len(places)], key, op, meter, model)
-
+        prepared = int(float(seconds) * PREPARED_A_SECOND / int(clients))
+        for number in range(int(clients)):
+            place = places[number % len(places)]
+            kept.append(MinkaClient(loop, *place, key, op, meter, prepared, model))
     else:
-
-        def make(number: int) -> object:
-            return EtcdClient(loop, addresses[0], number, op, meter)
-
-    kept = [make(number) for number in range(int(clients))]
+        kept += [EtcdClient(loop, addresses[0], number, op, meter) for number in range(int(clients))]
+    meter.begin()
+    for client in kept:
+        client.begin()
     loop.call_later(float(seconds), loop.stop)
     loop.run(lambda: None)
-    assert kept
     print(json.dumps(meter.result()))
 
 
