@@ -1,6 +1,6 @@
 """How well a model reads images whose labels are known: accuracy, confusion matrix, worst errors; as numbers and drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from backend.client import ClusterClient
+from backend.predictions import file_batches, predict
+from shared import messages
+from shared.datasets import load_outputs
 from shared.errors import Refused
 from shared.images import Pixels
+from shared.messages import CONFUSION_LABELS, KEPT_LABEL_CHARACTERS, WORST_KEPT, NoteEvaluation, WrongAnswer
 
 CELL = 34
 """Pixels of one cell of the picture, and of its margins."""
@@ -44,6 +49,56 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "worst": self.worst,
         }
+
+
+def evaluate_files(
+    client: ClusterClient,
+    model: str,
+    inputs: Path,
+    outputs: Path,
+    worst: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[dict[str, Any], Evaluation]:
+    """Let `model` predict `inputs`, and compare with `outputs`: the last request's receipt, and what was found.
+
+    All inputs are predicted on the same weights; `progress` hears how many are. Raises `Refused` for files that do not
+    belong together, and for a model that says numbers; and as `ClusterClient.call`.
+    """
+    known = load_outputs(outputs, str(outputs))
+    parts: list[NDArray[np.float32]] = []
+    for found in predict(client, model, file_batches(inputs, None)):
+        if found.numbers:
+            raise Refused(f"{model} says numbers, not labels.", "Its test set tells how well.")
+        receipt, labels = found.receipt, found.labels
+        parts.append(np.array(found.probabilities, np.float32).reshape(-1, len(labels)))
+        progress(sum(map(len, parts)))
+    probabilities = np.concatenate(parts)
+    check_counts(len(probabilities), len(known))
+    return receipt, evaluate(known, labels, probabilities, worst)
+
+
+def note(client: ClusterClient, model: str, inputs: str, found: Evaluation) -> int:
+    """Keep what was found with the model, and as a record, for all to see; `inputs` is what their file is called.
+
+    The index of the log at which it is kept. Raises as `ClusterClient.command`.
+    """
+    kept = len(found.labels) <= CONFUSION_LABELS
+    evaluation = messages.Evaluation(
+        inputs[: messages.NAME_CHARACTERS],
+        int(found.confusion.sum()),
+        found.accuracy,
+        tuple(map(_cut, found.labels)) if kept else (),
+        tuple(tuple(row) for row in found.confusion.tolist()) if kept else (),
+        tuple(
+            WrongAnswer(error["image"], _cut(error["label"]), _cut(error["said"]), error["probability"])
+            for error in found.worst[:WORST_KEPT]
+        ),
+    )
+    return int(client.command(lambda ticket: NoteEvaluation(ticket, model, evaluation)).header["index"])
+
+
+def _cut(label: str) -> str:
+    return label[:KEPT_LABEL_CHARACTERS]
 
 
 def check_counts(images: int, labels: int) -> None:

@@ -62,6 +62,7 @@ class Requests:
             messages.Cancel: self._cancel,
             messages.Promote: self._promote,
             messages.RollBack: self._roll_back,
+            messages.NoteEvaluation: self._note_evaluation,
             messages.Predict: lambda request, asked: node.predictions.answer(request, asked),
         }
 
@@ -286,6 +287,11 @@ class Requests:
 
     def _roll_back(self, request: Request, asked: messages.RollBack) -> None:
         self._propose(request, commands.RollBackAlias(asked.ticket, asked.alias, self._node.time_ms()))
+
+    def _note_evaluation(self, request: Request, asked: messages.NoteEvaluation) -> None:
+        self._node.space.check()
+        time_ms = self._node.time_ms()
+        self._propose(request, commands.NoteEvaluation(asked.ticket, asked.model, asked.evaluation, time_ms))
 
 
 class PeerRequests:

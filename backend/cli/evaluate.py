@@ -6,9 +6,7 @@ from typing import Any
 
 from backend.cli.console import Console, Outcome, percent, printable, short, table
 from backend.cli.options import Commands, add_command, connect, positive_integer
-from backend.cli.predict import ROWS_AT_ONCE, file_batches
-from backend.predictions import predict
-from shared.errors import Refused
+from backend.predictions import ROWS_AT_ONCE
 
 WORST = 24
 WORST_LIMIT = 1_000
@@ -34,30 +32,23 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_evaluate(options: argparse.Namespace, console: Console) -> Outcome:
-    """All images are predicted on the same weights; the receipt is that of the last request."""
-    import numpy as np  # only where it is needed
+    """`index` in the answer is where the evaluation is kept in the log."""
+    from backend.evaluation import draw, evaluate_files, note  # brings numpy: only where it is needed
+    from shared.datasets import load_inputs
 
-    from backend.evaluation import check_counts, draw, evaluate
-    from shared.datasets import load_inputs, load_outputs
+    def progress(done: int) -> None:
+        if done >= ROWS_AT_ONCE:
+            console.progress.update(f"{done:,} predicted")
 
-    known = load_outputs(options.outputs, str(options.outputs))
-    parts: list[Any] = []
-    receipt: dict[str, Any] = {}
-    labels: list[str] = []
     with connect(options) as client:
-        for found in predict(client, options.model, file_batches(options.inputs, None)):
-            if found.numbers:
-                raise Refused(f"{options.model} says numbers, not labels.", "Its test set tells how well.")
-            receipt, labels = found.receipt, found.labels
-            parts.append(np.array(found.probabilities).reshape(-1, len(labels)))
-            if len(parts[0]) >= ROWS_AT_ONCE:
-                console.progress.update(f"{sum(map(len, parts)):,} predicted")
-    probabilities = np.concatenate(parts)
-    check_counts(len(probabilities), len(known))
-    evaluation = evaluate(known, labels, probabilities, min(options.worst, WORST_LIMIT))
+        worst = min(options.worst, WORST_LIMIT)
+        receipt, found = evaluate_files(
+            client, options.model, options.inputs, options.outputs, worst, progress
+        )
+        receipt["index"] = note(client, receipt["model"], options.inputs.name, found)
     if options.picture is not None:
-        draw(evaluation, load_inputs(options.inputs, str(options.inputs)), options.picture)
-    return Outcome(receipt | evaluation.public(), _text(evaluation.public(), receipt))
+        draw(found, load_inputs(options.inputs, str(options.inputs)), options.picture)
+    return Outcome(receipt | found.public(), _text(found.public(), receipt))
 
 
 def _text(found: dict[str, Any], receipt: dict[str, Any]) -> str:

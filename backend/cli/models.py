@@ -63,6 +63,7 @@ def run_show(options: argparse.Namespace, _console: Console) -> Outcome:
         ("created", moment(row["created"])),
         ("round", f"{row['round']} of {row['rounds']}" if row["rounds"] else None),
         ("test accuracy", percent(row["test_accuracy"])),
+        ("evaluated", _evaluated(row["evaluation"])),
         ("seconds", f"{row['seconds']:.2f}" if row["seconds"] else None),
         ("images per second", f"{row['images_per_second']:,.0f}" if row["images_per_second"] else None),
         ("SHA-256", row["digest"]),
@@ -91,6 +92,12 @@ def all_models(client: ClusterClient) -> Iterator[dict[str, Any]]:
         yield from answer["models"]
         more = answer["more"] and bool(answer["models"])
         after = answer["models"][-1]["id"] if answer["models"] else after
+
+
+def _evaluated(found: dict[str, Any] | None) -> str | None:
+    if found is None:
+        return None
+    return f"{percent(found['accuracy'])} of {found['images']:,} ({found['inputs']}, {moment(found['time'])})"
 
 
 def _plain(value: Any) -> str | None:

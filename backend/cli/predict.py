@@ -7,12 +7,9 @@ from typing import Any
 
 from backend.cli.console import Console, Outcome, percent, printable, short, table
 from backend.cli.options import Commands, add_command, connect, positive_integer
-from backend.predictions import Batch, predict
+from backend.predictions import ROWS_AT_ONCE, Batch, file_batches, predict
 from shared.errors import Refused
 from shared.messages import PREDICT_BYTES, PredictInput
-
-ROWS_AT_ONCE = 500
-"""Inputs in one request, so that every worker gets some."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -91,37 +88,6 @@ def _image_batches(paths: list[Path]) -> Iterator[Batch]:
         pieces.append(PredictInput("image", len(content)))
         body += content
     yield pieces, body
-
-
-def file_batches(path: Path, limit: int | None) -> Iterator[Batch]:
-    """The inputs of a data set's file, as arrays. Raises `Refused` for one that cannot be read."""
-    from shared.datasets import load_inputs  # brings numpy: only where it is needed
-    from shared.tables import load_texts, load_vectors
-
-    vectors = load_vectors(path, str(path))
-    if vectors is not None and vectors[1].normalise == "text":
-        yield from _text_batches(load_texts(path, str(path))[:limit])
-        return
-    if vectors is not None:
-        numbers = vectors[0][:limit]
-        rows = max(1, min(ROWS_AT_ONCE, PREDICT_BYTES // numbers[0].nbytes))
-        for start in range(0, len(numbers), rows):
-            chosen = numbers[start : start + rows].astype("<f4")
-            yield [PredictInput("numbers", chosen.nbytes, chosen.shape)], chosen.tobytes()
-        return
-    images = load_inputs(path, str(path))[:limit]
-    if not len(images):
-        raise Refused(f"{path} holds no images.")
-    rows = max(1, min(ROWS_AT_ONCE, PREDICT_BYTES // images[0].nbytes))
-    for start in range(0, len(images), rows):
-        part = images[start : start + rows]
-        yield [PredictInput("array", part.nbytes, part.shape)], part.tobytes()
-
-
-def _text_batches(texts: list[str]) -> Iterator[Batch]:
-    for start in range(0, len(texts), ROWS_AT_ONCE):
-        pieces = [text.encode() for text in texts[start : start + ROWS_AT_ONCE]]
-        yield [PredictInput("text", len(piece)) for piece in pieces], b"".join(pieces)
 
 
 def _row(name: str, output: dict[str, Any]) -> tuple[str, str, str | None, str]:

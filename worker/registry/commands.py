@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 
 from shared import fields
 from shared.errors import MinkaError, ProtocolViolation
-from shared.messages import INLINE_BYTES, Ticket
+from shared.messages import INLINE_BYTES, Evaluation, Ticket
 from shared.value import value
 
 VERSION = 1
@@ -190,6 +190,15 @@ class RollBackAlias:
     time_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class NoteEvaluation:
+    kind: ClassVar[str] = "note_evaluation"
+    ticket: Ticket
+    model: str
+    evaluation: Evaluation
+    time_ms: int
+
+
 @value
 class NotePredictions:
     """Predictions that workers made: who asked for each, and the summary of its record.
@@ -255,6 +264,7 @@ Command = (
     | CancelModel
     | PromoteModel
     | RollBackAlias
+    | NoteEvaluation
     | NotePredictions
     | Found
     | Enlist
@@ -276,6 +286,7 @@ _KINDS: dict[str, type[Any]] = {
         CancelModel,
         PromoteModel,
         RollBackAlias,
+        NoteEvaluation,
         NotePredictions,
         Found,
         Enlist,

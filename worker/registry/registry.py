@@ -15,19 +15,17 @@ from shared.errors import MinkaError, Refused
 from shared.fields import encode
 from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
 from shared.value import value
-from worker.registry import commands
+from worker.registry import commands, evaluations
 from worker.registry.aliases import Aliases
 from worker.registry.commands import Blob, Command
 from worker.registry.examples import DataSetRow, DataSets, ExampleRow
-from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow, thinned
+from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow, file_number
 from worker.registry.sessions import Answer, Sessions, as_failure
 
 DUMP_VERSION = 1
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
-
-ID_DIGITS = 19
 SUMMARY_CHARACTERS = 256
 """Of a record's summary, and of its client's name."""
 
@@ -44,11 +42,6 @@ class Outcome:
 
 def _text_of(change: Change) -> str:
     return change.text or _canonical([change.set, change.id, change.value])
-
-
-def file_number(text: str) -> int | None:
-    """The file id that this text writes in digits, if it does."""
-    return int(text) if len(text) <= ID_DIGITS and text.isascii() and text.isdigit() else None
 
 
 class Registry:
@@ -261,14 +254,18 @@ class Registry:
                 model.status, model.error = "cancelled", f"Cancelled by {client}."
                 return self._ended(index, model, client, f"{model.id} cancelled")
             case commands.PromoteModel():
-                model = self.find_model(command.model)
-                if model.weights is None:
-                    raise Refused(f"{model.id} is {model.status}: it has no weights to predict with.")
+                model = self._trained(command.model)
                 alias, before = self.aliases.point(model.name, command.alias, model.id)
                 return self._pointed(index, client, alias, model.id, before)
             case commands.RollBackAlias():
                 now, taken = self.aliases.roll_back(command.alias)
                 return self._pointed(index, client, command.alias, now, taken)
+            case commands.NoteEvaluation():
+                model = self._trained(command.model)
+                model.evaluation = evaluations.checked(command, index, client, self._time_ms)
+                self._changed(model)
+                self._note(index, client, "evaluate", evaluations.summary(model.id, command.evaluation))
+                return {"model": model.id, "index": index}
             case commands.NotePredictions():
                 for who, summary in zip(command.clients, command.summaries, strict=False):
                     self._note(index, who, "predict", summary)
@@ -385,7 +382,7 @@ class Registry:
         if command.round <= model.round and model.state is not None:
             raise Refused(f"{model.id} is at round {model.round} already.")
         model.round, model.state, model.seconds = command.round, command.state, command.seconds
-        model.history = thinned([*model.history, *command.history])
+        model.remember(command.history)
         self._learn_accuracy(model)
         self._changed(model)
         return {"model": model.id}
@@ -393,7 +390,7 @@ class Registry:
     def _finish_model(self, index: int, command: commands.FinishModel, client: str) -> dict[str, Any]:
         model = self._unfinished(command.model)
         self._expect_parent(model, command.parent)
-        model.history = thinned([*model.history, *command.history])
+        model.remember(command.history)
         model.status, model.weights, model.state = "done", command.weights, None
         model.round = model.rounds
         model.seconds, model.images_per_second = command.seconds, command.images_per_second
@@ -414,6 +411,12 @@ class Registry:
         self._changed(model)
         self._note(index, client, "model", summary)
         return {"model": model.id, "status": model.status}
+
+    def _trained(self, wanted: str) -> ModelRow:
+        model = self.find_model(wanted)
+        if model.weights is None:
+            raise Refused(f"{model.id} is {model.status}: it has no weights to predict with.")
+        return model
 
     def _unfinished(self, wanted: str) -> ModelRow:
         model = self.find_model(wanted)

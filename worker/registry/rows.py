@@ -1,6 +1,6 @@
 """What the registry holds, as rows; their public form is what CONTRACT.md shows to clients and monitors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,14 @@ def thinned(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """At most `HISTORY_ROWS` of these rows, as evenly spread as can be; the last stays."""
     step = -(-len(history) // HISTORY_ROWS)
     return history[::-step][::-1] if step > 1 else history
+
+
+ID_DIGITS = 19
+
+
+def file_number(text: str) -> int | None:
+    """The file id that this text writes in digits, if it does."""
+    return int(text) if len(text) <= ID_DIGITS and text.isascii() and text.isdigit() else None
 
 
 @value
@@ -78,6 +86,8 @@ class ModelRow:
     lineage: dict[str, Any] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
     """That point to it now, each with its name: "digits@best"."""
+    evaluation: dict[str, Any] | None = None
+    """The last one that somebody has told of."""
     error: str | None = None
     traceback: str | None = None
 
@@ -85,6 +95,10 @@ class ModelRow:
     def blobs(self) -> tuple[Blob, ...]:
         """The blobs that this model keeps alive."""
         return tuple(blob for blob in (self.dataset, self.state, self.weights) if blob is not None)
+
+    def remember(self, rounds: Sequence[dict[str, Any]]) -> None:
+        """Rows of further rounds."""
+        self.history = thinned([*self.history, *rounds])
 
     def dump(self) -> Iterator[list[Any]]:
         """This model as rows of `Registry.dump`."""
@@ -114,6 +128,7 @@ class ModelRow:
             "test_accuracy": self.test_accuracy,
             "progress": self.round / self.rounds if self.rounds else 0.0,
             "aliases": list(self.aliases),
+            "evaluation": self.evaluation,
             "created": self.created_ms / 1000,
         }
 

@@ -128,6 +128,8 @@ class FakeCluster:
                 model = f"m{number}"
                 self.models[model] = model_row(model, request.spec)
                 return {"model": model}, b""
+            case "evaluated":
+                return {"model": request.model, "index": number}, b""
             case "cancel":
                 self.models[request.model]["status"] = "cancelled"
                 return {"model": request.model, "status": "cancelled"}, b""
@@ -230,6 +232,7 @@ def model_row(model: str, spec: Any) -> dict[str, Any]:
         "test_accuracy": 0.975,
         "progress": 1.0,
         "aliases": [f"{spec.name}@best"] if spec.name else [],
+        "evaluation": {"images": 1_000, "accuracy": 0.975, "inputs": "test.npz", "time": 1_700_000_000.0},
         "version": 1,
         "epochs": spec.epochs or 1,
         "rounds": 2,

@@ -70,6 +70,11 @@ def test_the_command_compares_with_what_the_cluster_says(
     assert [error["image"] for error in ran.document["worst"]] == [0, 2]
     assert ran.document.keys() >= {"model", "digest", "term", "index", "worker"}
     assert (tmp_path / "p.png").exists()
+    (noted,) = cluster.requests("evaluated")
+    assert (noted.model, noted.evaluation.inputs, noted.evaluation.images) == ("m1", "i.npy", 1_200)
+    assert noted.evaluation.confusion == ((598, 2), (0, 600))
+    assert [wrong.image for wrong in noted.evaluation.worst] == [0, 2]
+    assert ran.document["index"] >= 100
     assert "99.83 %" in minka("evaluate", "m1", *files).out
     np.save(tmp_path / "i.npy", images[:9])
     failed(minka("evaluate", "m1", *files), 1, "9 inputs and 1200 labels")

@@ -244,7 +244,9 @@ def test_models_and_show_and_cancel(minka: Minka, data_set: list[str], cluster: 
     assert set(row) == {"id", "name", "status", "arch", "digest", "test_accuracy", "progress", "aliases"}
     assert row["id"] == model
     assert {"lineage", "spec", "history", *row} <= set(minka("show", model, "--json").document)
-    assert "97.50 %" in minka("show", model).out
+    shown = minka("show", model).out
+    assert "97.50 %" in shown
+    assert "97.50 % of 1,000 (test.npz, " in shown
     assert minka("cancel", model, "--json").document == {"model": model, "status": "cancelled"}
     failed(minka("show", "m0"), 1, "No model m0", "minka models")
 

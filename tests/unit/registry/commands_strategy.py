@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from shared.messages import Ticket
+from shared.messages import Evaluation, Ticket
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 
@@ -65,6 +65,13 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(commands.PromoteModel, TICKETS, MODELS, st.sampled_from(["a", "b", "1"]), TIMES),
     st.builds(commands.RollBackAlias, TICKETS, st.sampled_from(["m@a", "m@b", "mm@a"]), TIMES),
+    st.builds(
+        commands.NoteEvaluation,
+        TICKETS,
+        MODELS,
+        st.builds(Evaluation, st.just("i"), st.just(5), st.floats(0, 2)),
+        TIMES,
+    ),
     st.builds(commands.CancelModel, TICKETS, MODELS, TIMES),
     st.builds(
         commands.NotePredictions,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ProtocolViolation
-from shared.messages import Ticket
+from shared.messages import Evaluation, Ticket, WrongAnswer
 from worker.registry import commands
 from worker.registry.commands import Blob, Command, UnknownCommand
 
@@ -31,6 +31,12 @@ EVERY: list[Command] = [
     commands.CancelModel(TICKET, "m4", 1),
     commands.PromoteModel(TICKET, "m4", "best", 1),
     commands.RollBackAlias(TICKET, "digits@best", 1),
+    commands.NoteEvaluation(
+        TICKET,
+        "m4",
+        Evaluation("i", 2, 0.5, ("a", "b"), ((1, 0), (1, 0)), (WrongAnswer(1, "b", "a", 0.75),)),
+        1,
+    ),
     commands.NotePredictions(("ana@lab",), ("m4: 7 (99.1%)",), 1_000),
     commands.Found((commands.Founder("w1", "host:1", "d1"), commands.Founder("w2", "host:2", "d2")), 1),
     commands.Enlist("w4", "host:1", "", 1),

@@ -40,7 +40,10 @@ def test_every_operation_has_all_its_fields(op: str) -> None:
     assert not lacking(fields, rows(6)[op].split("|")[0])
 
 
-@pytest.mark.parametrize("part", [messages.Ticket, messages.TrainSpec, messages.PredictInput])
+@pytest.mark.parametrize(
+    "part",
+    [messages.Ticket, messages.TrainSpec, messages.PredictInput, messages.Evaluation, messages.WrongAnswer],
+)
 def test_every_part_of_an_operation_has_all_its_fields(part: type[Any]) -> None:
     assert not lacking([field.name for field in dataclasses.fields(part)], DOCUMENT)
 
