@@ -15,6 +15,7 @@ from backend.desktop.board import Board
 from backend.desktop.handles import FileHandles
 from backend.desktop.jobs import TransferDesk
 from backend.desktop.link import REQUEST_S, ClusterLink
+from backend.desktop.model_desk import ModelDesk
 from backend.desktop.spool import Arrival, Spool
 from backend.desktop.transfer_queue import TransferQueue
 from backend.predictions import read
@@ -105,6 +106,7 @@ class Api:
         link: ClusterLink,
         queue: TransferQueue,
         desk: TransferDesk,
+        models: ModelDesk,
         handles: FileHandles,
         spool: Spool,
         chooser: Chooser,
@@ -115,6 +117,7 @@ class Api:
         self._link = link
         self._queue = queue
         self._desk = desk
+        self._models = models
         self._handles = handles
         self._spool = spool
         self._chooser = chooser
@@ -142,6 +145,10 @@ class Api:
                 ("GET", f"/api/models/{name}", self._show_model, True),
                 ("POST", f"/api/models/{name}/cancel", self._cancel_model, True),
                 ("POST", f"/api/models/{name}/predict", self._predict, True),
+                ("POST", f"/api/models/{name}/evaluate", self._evaluate, True),
+                ("POST", f"/api/models/{name}/promote", self._promote, True),
+                ("POST", f"/api/models/{name}/export", self._export, True),
+                ("POST", "/api/aliases/roll_back", self._roll_back, True),
             )
         ]
 
@@ -265,6 +272,19 @@ class Api:
         request = Predict(call.groups[0], (PredictInput("image", len(call.body)),))
         found = read(self._link.client(REQUEST_S).call_any(request, call.body))
         return {**found.receipt, "outputs": found.outputs()}
+
+    def _evaluate(self, call: Call) -> Any:
+        asked = call.fields()
+        return self._models.evaluate(call.groups[0], asked.get("inputs"), asked.get("outputs"))
+
+    def _promote(self, call: Call) -> Any:
+        return self._models.promote(call.groups[0], call.fields().get("alias"))
+
+    def _roll_back(self, call: Call) -> Any:
+        return self._models.roll_back(call.fields().get("alias"))
+
+    def _export(self, call: Call) -> Any:
+        return self._models.export(call.groups[0], call.fields().get("format", "npz"))
 
 
 def error_answer(error: MinkaError) -> Response:

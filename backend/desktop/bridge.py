@@ -19,6 +19,7 @@ from backend.desktop.board import Board
 from backend.desktop.handles import FileHandles
 from backend.desktop.jobs import TransferDesk
 from backend.desktop.link import ClusterLink, Find, Open
+from backend.desktop.model_desk import ModelDesk
 from backend.desktop.spool import Spool
 from backend.desktop.transfer_queue import TransferQueue
 from backend.desktop.watch import INTERVAL_S, ClusterWatch
@@ -84,14 +85,17 @@ class Bridge:
         self._spool = Spool()
         self._queue = TransferQueue(lambda: self._board.touch("transfers"))
         desk = TransferDesk(self._link, self._queue, self._watch.soon)
+        person = chooser or DownloadsFolder()
+        models = ModelDesk(self._board, self._link, self.handles, person, self._watch.soon)
         self._api = Api(
             self._board,
             self._link,
             self._queue,
             desk,
+            models,
             self.handles,
             self._spool,
-            chooser or DownloadsFolder(),
+            person,
             self._watch.soon,
         )
         self._pool = ThreadPoolExecutor(REQUEST_THREADS, thread_name_prefix="request")

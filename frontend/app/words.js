@@ -250,10 +250,25 @@ const records = {
   "kind.train": { en: "training", es: "entrenamiento" },
   "kind.model": { en: "model", es: "modelo" },
   "kind.predict": { en: "prediction", es: "predicción" },
+  "kind.evaluate": { en: "evaluation", es: "evaluación" },
+  "kind.promote": { en: "alias", es: "alias" },
   "kind.example": { en: "example", es: "ejemplo" },
 };
 
-const table = { ...shell, ...link, ...failures, ...files, ...train, ...models, ...trial, ...cluster, ...records };
+const actions = {
+  "actions.title": { en: "What it is worth", es: "Cuánto vale" },
+  "actions.evaluate": { en: "Evaluate", es: "Evaluar" },
+  "actions.unknown": { en: "Nobody has compared it with known labels yet.", es: "Nadie lo ha comparado aún con etiquetas conocidas." },
+  "actions.aliases": { en: "Aliases", es: "Alias" },
+  "actions.alias": { en: "Also {name}@", es: "También {name}@" },
+  "actions.promote": { en: "Promote", es: "Promover" },
+  "actions.back": { en: "Roll back", es: "Deshacer" },
+  "actions.nameless": { en: "Only a model with a name can have aliases.", es: "Solo un modelo con nombre puede tener alias." },
+  "actions.export": { en: "Take it to other programs", es: "Llevarlo a otros programas" },
+  "actions.exported": { en: "Written to {path}", es: "Escrito en {path}" },
+};
+
+const table = { ...shell, ...link, ...failures, ...files, ...train, ...models, ...trial, ...cluster, ...records, ...actions };
 
 export const t = translator(table);
 

@@ -4,6 +4,7 @@ import hashlib
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from backend.client import Answer, ClusterClient
@@ -15,12 +16,15 @@ from shared.messages import (
     Files,
     FinishUpload,
     Models,
+    NoteEvaluation,
     Operation,
     Predict,
+    Promote,
     Put,
     Read,
     Records,
     Remove,
+    RollBack,
     ShowModel,
     Status,
     Ticket,
@@ -48,6 +52,7 @@ class FakeCluster(ClusterClient):
         self.models: dict[str, dict[str, Any]] = {}
         self.records: list[dict[str, Any]] = []
         self.predicted: list[bytes] = []
+        self.pointed: dict[str, list[str]] = {}
         self.upload_gate: threading.Event | None = None
 
     @property
@@ -156,6 +161,8 @@ class FakeCluster(ClusterClient):
                     "test_accuracy",
                     "progress",
                     "created",
+                    "aliases",
+                    "evaluation",
                 )
                 header = {
                     "models": [{key: row[key] for key in keys} for row in self.models.values()],
@@ -207,6 +214,20 @@ class FakeCluster(ClusterClient):
                 header = {"model": request.model, "status": "cancelled"}
             case Predict():
                 header, found = self._predict(request, body)
+            case NoteEvaluation():
+                self.index += 1
+                kept = asdict(request.evaluation) | {
+                    "client": "ana@lab-3",
+                    "time": START,
+                    "index": self.index,
+                }
+                self.models[request.model]["evaluation"] = kept
+                self._note("evaluate", f"{request.model}: {request.evaluation.accuracy:.2%} right")
+                header = {"model": request.model, "index": self.index}
+            case Promote():
+                header = self._point(f"{self.models[request.model]['name']}@{request.alias}", request.model)
+            case RollBack():
+                header = self._point(request.alias, self.pointed[request.alias][-2], back=True)
             case _:
                 raise AssertionError(request)
         return Answer(header, found, ADDRESS)
@@ -265,6 +286,8 @@ class FakeCluster(ClusterClient):
             "epochs": spec.epochs,
             "rounds": 24,
             "history": [],
+            "aliases": [],
+            "evaluation": None,
             "spec": {
                 "batch": spec.batch or 64,
                 "lr": spec.lr or 0.2,
@@ -292,7 +315,22 @@ class FakeCluster(ClusterClient):
             "worker": self.leader_id,
             "labels": list(probabilities),
         }
-        return header, struct.pack(f"<{len(probabilities)}f", *probabilities.values())
+        rows = sum(piece.shape[0] if piece.shape else 1 for piece in request.inputs)
+        return header, struct.pack(f"<{len(probabilities)}f", *probabilities.values()) * rows
+
+    def _point(self, alias: str, model: str, *, back: bool = False) -> dict[str, Any]:
+        pointed = self.pointed.setdefault(alias, [])
+        before = pointed[-1] if pointed else None
+        if back:
+            pointed.pop()
+        else:
+            pointed.append(model)
+        for row in self.models.values():
+            row["aliases"] = [each for each in row["aliases"] if each != alias]
+        self.models[model]["aliases"].append(alias)
+        self.index += 1
+        self._note("promote", f"{alias} is {model}")
+        return {"alias": alias, "model": model, "before": before}
 
     def _note(self, kind: str, summary: str) -> None:
         number = len(self.records) + 1

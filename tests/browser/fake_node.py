@@ -195,6 +195,12 @@ class Story:
             self.note(index, "train" if known is None else "model", f"{model['id']} {name} ({arch})")
         return str(model["id"])
 
+    def evaluate(self, model: str, evaluation: dict[str, Any]) -> None:
+        """Somebody has compared a model with known labels."""
+        index = self.entry("note_evaluation", f"{model}: {evaluation['accuracy']:.2%} right")
+        row = self.models[model] = self.models[model] | {"evaluation": evaluation}
+        self.node.tell("changes", index=index, changes=[{"set": "models", "id": model, "value": row}])
+
     def begin(self) -> None:
         """A cluster that has been in use for a while."""
         self.entry("noop", "")

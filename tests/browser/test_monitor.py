@@ -112,6 +112,18 @@ def test_what_happens_appears_while_one_watches(story: Story, open_page: Open) -
     expect(page.locator("#matrix-rows")).not_to_contain_text("nueva.png")
 
 
+def test_what_a_model_is_worth_is_drawn(story: Story, open_page: Open) -> None:
+    page = open_page()
+    found = {"inputs": "test.npz", "images": 4, "accuracy": 0.75, "labels": ["cat", "<b>"], "client": "ana"}
+    wrong = {"image": 3, "label": "<b>", "said": "cat", "probability": 0.9}
+    found |= {"confusion": [[2, 0], [1, 1]], "worst": [wrong], "time": 1_760_000_000.0, "index": 31}
+    story.evaluate(next(iter(story.models)), found)
+    page.locator("summary", has_text="75% of 4 right").click()
+    expect(page.locator("#model-rows svg.confusion")).to_be_visible()
+    expect(page.locator("#model-rows svg title", has_text="<b> taken for cat: 1")).to_have_count(1)
+    expect(page.locator("#model-rows .worst")).to_contain_text("<b> as cat")
+
+
 def test_an_election_is_seen(story: Story, open_page: Open) -> None:
     page = open_page()
     story.leader, story.term = "w1", 5

@@ -5,6 +5,7 @@ import { html, render, renderRows } from "/common/html.js";
 import { request } from "/bridge.js";
 import { icons } from "/icons.js";
 import { trainingChart } from "/parts/chart.js";
+import { ModelActions } from "/parts/model_actions.js";
 import { statusBadge, unfinished } from "/parts/status_badge.js";
 import { toastFailure } from "/parts/toast.js";
 import { connection, ModelDetails, models } from "/stores.js";
@@ -18,10 +19,15 @@ export function mountModels(root, wanted) {
       <section class="card" aria-label="${t("page.models")}"><div class="scroll"><table class="table models-table" id="table">
         <thead><tr><th scope="col">${t("models.id")}</th><th scope="col">${t("models.status")}</th><th scope="col" class="number">${t("models.accuracy")}</th>
           <th scope="col">${t("models.created")}</th></tr></thead><tbody id="rows"></tbody></table></div><div id="nothing"></div></section>
-      <section class="card" id="details" aria-live="polite"></section>
+      <div class="stack"><section class="card" id="details" aria-live="polite"></section>
+        <section class="card" id="actions" hidden></section></div>
     </div>`);
   const panel = root.querySelector("#details");
-  const drawDetails = () => drawModel(panel, details);
+  const actions = new ModelActions(root.querySelector("#actions"));
+  const drawDetails = () => {
+    drawModel(panel, details);
+    actions.draw(details.value);
+  };
   const draw = () => {
     const rows = models.value?.models ?? null;
     const sorted = [...(rows ?? [])].reverse();
@@ -46,6 +52,7 @@ export function mountModels(root, wanted) {
   drawDetails();
   return () => {
     endings.forEach((end) => end());
+    actions.stop();
     details.stop();
   };
 }
