@@ -14,8 +14,13 @@ from shared.errors import ProtocolViolation, Refused
 from shared.messages import PREDICT_BYTES, Predict, PredictInput
 
 ANSWER_S = 60.0
-ROWS_AT_ONCE = 500
-"""Inputs in one request, so that every worker gets some."""
+ROWS_AT_ONCE = 2_500
+"""Inputs in one request: each costs a record."""
+REQUESTS_WANTED = 6
+"""Of fewer inputs than so many times `ROWS_AT_ONCE`, so that every worker gets some."""
+ROWS_LEAST = 100
+FILES_AT_ONCE = 500
+"""Image files, or texts: each has its place in the header."""
 PROBABILITY_DIGITS = 7
 NUMBER_DIGITS = 7
 UNDER_WAY = 4
@@ -78,30 +83,37 @@ def read(answer: Answer) -> Prediction:
 def predict(client: ClusterClient, model: str, batches: Iterable[Batch]) -> Iterator[Prediction]:
     """The answers to all batches, in order, from as many workers as there are.
 
-    The first answer says which model it is: the others are asked of that one, whatever its name stands for by then. Raises
-    as `ClusterClient.call`.
+    Where `model` is an alias or a version, the first answer says which model it is: the others are asked of that one,
+    whatever its name stands for by then. Raises as `ClusterClient.call`.
     """
-    remaining = iter(batches)
-    pieces, body = next(remaining)
-    first = read(client.call_any(Predict(model, tuple(pieces)), body, answer_s=ANSWER_S))
-    yield first
-    model = str(first.receipt["model"])
 
     def ask(batch: Batch) -> Prediction:
         pieces, body = batch
-        found = read(client.call_any(Predict(model, tuple(pieces)), body, answer_s=ANSWER_S))
-        if found.receipt["digest"] != first.receipt["digest"]:
-            raise Refused("The model changed between two requests.", "Ask again.")
-        return found
+        return read(client.call_any(Predict(model, tuple(pieces)), body, answer_s=ANSWER_S))
 
+    remaining = iter(batches)
+    first: Prediction | None = None
+    if "@" in model:
+        first = ask(next(remaining))
+        yield first
+        model = str(first.receipt["model"])
     with ThreadPoolExecutor(UNDER_WAY, "predict") as pool:
         asked: deque[Future[Prediction]] = deque()
+
+        def answered() -> Prediction:
+            nonlocal first
+            found = asked.popleft().result()
+            first = first or found
+            if found.receipt["digest"] != first.receipt["digest"]:
+                raise Refused("The model changed between two requests.", "Ask again.")
+            return found
+
         for batch in remaining:
             asked.append(pool.submit(ask, batch))
             if len(asked) > UNDER_WAY:
-                yield asked.popleft().result()
+                yield answered()
         while asked:
-            yield asked.popleft().result()
+            yield answered()
 
 
 def file_batches(path: Path, limit: int | None) -> Iterator[Batch]:
@@ -115,7 +127,7 @@ def file_batches(path: Path, limit: int | None) -> Iterator[Batch]:
         return
     if vectors is not None:
         numbers = vectors[0][:limit]
-        rows = max(1, min(ROWS_AT_ONCE, PREDICT_BYTES // numbers[0].nbytes))
+        rows = rows_at_once(len(numbers), numbers[0].nbytes)
         for start in range(0, len(numbers), rows):
             chosen = numbers[start : start + rows].astype("<f4")
             yield [PredictInput("numbers", chosen.nbytes, chosen.shape)], chosen.tobytes()
@@ -123,13 +135,19 @@ def file_batches(path: Path, limit: int | None) -> Iterator[Batch]:
     images = load_inputs(path, str(path))[:limit]
     if not len(images):
         raise Refused(f"{path} holds no images.")
-    rows = max(1, min(ROWS_AT_ONCE, PREDICT_BYTES // images[0].nbytes))
+    rows = rows_at_once(len(images), images[0].nbytes)
     for start in range(0, len(images), rows):
         part = images[start : start + rows]
         yield [PredictInput("array", part.nbytes, part.shape)], part.tobytes()
 
 
+def rows_at_once(inputs: int, size_bytes: int) -> int:
+    """How many of so many inputs of one size go into one request."""
+    wanted = min(ROWS_AT_ONCE, max(ROWS_LEAST, -(-inputs // REQUESTS_WANTED)))
+    return max(1, min(wanted, PREDICT_BYTES // size_bytes))
+
+
 def _text_batches(texts: list[str]) -> Iterator[Batch]:
-    for start in range(0, len(texts), ROWS_AT_ONCE):
-        pieces = [text.encode() for text in texts[start : start + ROWS_AT_ONCE]]
+    for start in range(0, len(texts), FILES_AT_ONCE):
+        pieces = [text.encode() for text in texts[start : start + FILES_AT_ONCE]]
         yield [PredictInput("text", len(piece)) for piece in pieces], b"".join(pieces)

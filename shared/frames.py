@@ -7,8 +7,8 @@
     sealed (flag bit 0), a trailer follows:   | sequence, 8 bytes | BLAKE2b MAC, 16 bytes |
 
 Integers are big-endian and unsigned. The CRC covers the first 16 bytes, the header and the body; the MAC
-covers the prefix, the header, the body and the sequence. The header is one JSON object in UTF-8.
-docs/protocol.md has the rest.
+covers the prefix, the header, the body (not between a worker and its children) and the sequence. The header
+is one JSON object in UTF-8. docs/protocol.md has the rest.
 
 Two kinds of failure are kept apart: `ProtocolViolation` is the peer's, `ProtocolMisuse` is a bug of this
 program.
@@ -152,19 +152,24 @@ def _write_header(header: dict[str, Any]) -> bytes:
 class FrameEncoder:
     """Turns frames into bytes, for one direction of one connection."""
 
-    __slots__ = ("_sequence", "_state")
+    __slots__ = ("_bodies", "_sequence", "_state")
 
     def __init__(self) -> None:
         self._state: blake2b | None = None
+        self._bodies = True
         self._sequence = 0
 
     def __repr__(self) -> str:
         return f"<FrameEncoder {'open' if self._state is None else 'sealed'}, {self._sequence} sealed frames>"
 
-    def seal(self, key: bytes) -> None:
-        """Seals every later frame with `key` (the direction's session key, 32 bytes). Once only."""
+    def seal(self, key: bytes, *, bodies: bool = True) -> None:
+        """Seals every later frame with `key` (the direction's session key, 32 bytes). Once only.
+
+        Without `bodies` the MAC covers of a body its CRC-32 alone.
+        """
         if self._state is not None:
             raise ProtocolMisuse("the encoder is sealed already")
+        self._bodies = bodies
         self._state = blake2b(digest_size=MAC_BYTES, key=key)
 
     def encode(self, frame: Frame) -> bytes:
@@ -189,7 +194,8 @@ class FrameEncoder:
         self._sequence += 1
         mac = self._state.copy()
         mac.update(lead)
-        mac.update(body)
+        if self._bodies:
+            mac.update(body)
         mac.update(sequence)
         return b"".join((lead, body, sequence, mac.digest()))
 
@@ -203,12 +209,13 @@ class FrameDecoder:
     first `ProtocolViolation` is final: every later call raises it again.
     """
 
-    __slots__ = ("_broken", "_buffer", "_sequence", "_start", "_state")
+    __slots__ = ("_bodies", "_broken", "_buffer", "_sequence", "_start", "_state")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._start = 0
         self._state: blake2b | None = None
+        self._bodies = True
         self._sequence = 0
         self._broken: ProtocolViolation | None = None
 
@@ -221,10 +228,11 @@ class FrameDecoder:
         """How many bytes are held that no frame was made of yet: 0 where a connection may end decently."""
         return len(self._buffer) - self._start
 
-    def seal(self, key: bytes) -> None:
-        """Demands that every later frame is sealed with `key` (the direction's session key). Once only."""
+    def seal(self, key: bytes, *, bodies: bool = True) -> None:
+        """Demands that every later frame is sealed with `key`, as `FrameEncoder.seal` does it. Once only."""
         if self._state is not None:
             raise ProtocolMisuse("the decoder is sealed already")
+        self._bodies = bodies
         self._state = blake2b(digest_size=MAC_BYTES, key=key)
 
     def receive(self, data: bytes | bytearray | memoryview) -> None:
@@ -293,16 +301,20 @@ class FrameDecoder:
             if zlib.crc32(view[start + PREFIX_BYTES : end], checked_crc) != crc:
                 raise ProtocolViolation("A frame's CRC-32 does not match its bytes.")
             if self._state is not None:
-                self._check_seal(self._state, view, start, end)
+                self._check_seal(self._state, view, start, body_start, end)
             body = bytes(view[body_start:end]) if body_bytes else b""
         header = _read_header(buffer[start + PREFIX_BYTES : body_start])
         self._start = end + TRAILER_BYTES if sealed else end
         return Frame(frame_type, header, body)
 
-    def _check_seal(self, state: blake2b, view: memoryview, start: int, end: int) -> None:
+    def _check_seal(self, state: blake2b, view: memoryview, start: int, body_start: int, end: int) -> None:
         sequence_end = end + _SEQUENCE.size
         mac = state.copy()
-        mac.update(view[start:sequence_end])
+        if self._bodies:
+            mac.update(view[start:sequence_end])
+        else:
+            mac.update(view[start:body_start])
+            mac.update(view[end:sequence_end])
         if not hmac.compare_digest(mac.digest(), view[sequence_end : end + TRAILER_BYTES]):
             raise ProtocolViolation("A frame's seal is not that of this connection.")
         (sequence,) = _SEQUENCE.unpack_from(view, end)

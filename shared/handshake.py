@@ -62,10 +62,14 @@ class Introduction:
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """The keys that seal one connection, 32 bytes each, as one side sees them."""
+    """The keys that seal one connection, 32 bytes each, as one side sees them; `bodies`: whether bodies are sealed too.
+
+    Between a worker and its children they are not: nobody but the system itself can put bytes into a loopback connection.
+    """
 
     send: bytes = field(repr=False)
     receive: bytes = field(repr=False)
+    bodies: bool = field(default=True, repr=False)
 
 
 class HandshakeState(Enum):
@@ -109,6 +113,10 @@ class _Transcript:
             self.server_nonce,
         )
         return hmac.digest(key, b"".join(struct.pack(">I", len(part)) + part for part in parts), "sha256")
+
+    def keys(self, key: bytes, send: str, receive: str) -> SessionKeys:
+        """The session keys of the side that sends under the label `send`."""
+        return SessionKeys(self.tag(key, send), self.tag(key, receive), self.about.role != "child")
 
     def agree_on_cluster(self) -> None:
         """Raises `Refused` where both sides name a cluster and the names differ."""
@@ -267,7 +275,7 @@ class ClientHandshake(_Handshake):
             )
         transcript.agree_on_cluster()
         self.peer = {"id": transcript.server_id, "cluster": transcript.server_cluster}
-        self._keys = SessionKeys(transcript.tag(self._key, _TO_SERVER), transcript.tag(self._key, _TO_CLIENT))
+        self._keys = transcript.keys(self._key, _TO_SERVER, _TO_CLIENT)
         self.state = HandshakeState.DONE
 
     def _take_failure(self, frame: Frame) -> None:
@@ -342,6 +350,6 @@ class ServerHandshake(_Handshake):
                 _WRONG_KEY_ADVICE,
             )
         transcript.agree_on_cluster()
-        self._keys = SessionKeys(transcript.tag(key, _TO_CLIENT), transcript.tag(key, _TO_SERVER))
+        self._keys = transcript.keys(key, _TO_CLIENT, _TO_SERVER)
         self.state = HandshakeState.DONE
         return Frame(FrameType.WELCOME, {"proof": transcript.tag(key, _SERVER_PROOF).hex()})

@@ -179,18 +179,23 @@ def _is_normal_ink(grey: Pixels, shape: tuple[int, int, int]) -> NDArray[np.bool
     be.
     """
     height, width = shape[:2]
-    moments = np.ones((height, width, 3))
+    # Whole numbers that a sum holds exactly, in whatever order it is made: below 2^24 also in single precision.
+    single = 255 * height * width * max(height, width) < 1 << 24
+    moments = np.ones((height, width, 3), np.float32 if single else np.float64)
     moments[..., 1], moments[..., 2] = np.arange(height)[:, np.newaxis], np.arange(width)
+    words = np.uint32 if width % 4 == 0 else np.uint8
+    grey = np.ascontiguousarray(grey)
     normal = np.empty(len(grey), np.bool_)
     for start in range(0, len(grey), CHECKED_AT_ONCE):
         some = grey[start : start + CHECKED_AT_ONCE]
         flat = some.reshape(len(some), -1)
-        # Whole numbers far below 2^53, so that these sums are exact.
-        mass, row, column = (flat.astype(np.float64) @ moments.reshape(-1, 3)).T
+        sums = flat.astype(moments.dtype) @ moments.reshape(-1, 3)
+        mass, row, column = sums.T.astype(np.float64)
         row, column = row / np.maximum(mass, 1), column / np.maximum(mass, 1)
         centred = (np.abs(row - height / 2) <= 0.52) & (np.abs(column - width / 2) <= 0.52)
-        box_height = _extent(reduce(np.bitwise_or, np.moveaxis(some, 2, 0)) > 0)
-        box_width = _extent(reduce(np.bitwise_or, np.moveaxis(some, 1, 0)) > 0)
+        wide = some.view(words)
+        box_height = _extent(reduce(np.bitwise_or, np.moveaxis(wide, 2, 0)) > 0)
+        box_width = _extent(reduce(np.bitwise_or, np.moveaxis(wide, 1, 0)).view(np.uint8) > 0)
         side = np.maximum(box_height, box_width)
         fits = (side <= _box_side(shape)) & (side >= _box_side(shape) - 1)
         border = _border(some)

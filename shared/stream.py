@@ -81,8 +81,8 @@ class FrameStream:
 
     def seal(self, keys: SessionKeys) -> None:
         """Seals all later frames, of both directions."""
-        self._encoder.seal(keys.send)
-        self._decoder.seal(keys.receive)
+        self._encoder.seal(keys.send, bodies=keys.bodies)
+        self._decoder.seal(keys.receive, bodies=keys.bodies)
 
     def send(self, frame: Frame, timeout_s: float | None = None) -> None:
         """Sends one frame, whole, waiting at most `timeout_s` seconds for the network to take it.

@@ -278,8 +278,8 @@ class Connection:
             self.send(answer)
         if handshake.done:
             keys = handshake.keys
-            self._encoder.seal(keys.send)
-            self._decoder.seal(keys.receive)
+            self._encoder.seal(keys.send, bodies=keys.bodies)
+            self._decoder.seal(keys.receive, bodies=keys.bodies)
             if self._client is not None and self._client.peer["id"] != self.about.id:
                 self.close(Refused(f"{self.name} is worker {self._client.peer['id']!r}."))
                 return

@@ -6,7 +6,7 @@ from typing import Any
 
 from backend.cli.console import Console, Outcome, percent, printable, short, table
 from backend.cli.options import Commands, add_command, connect, positive_integer
-from backend.predictions import ROWS_AT_ONCE
+from backend.predictions import FILES_AT_ONCE
 
 WORST = 24
 WORST_LIMIT = 1_000
@@ -37,7 +37,7 @@ def run_evaluate(options: argparse.Namespace, console: Console) -> Outcome:
     from shared.datasets import load_inputs
 
     def progress(done: int) -> None:
-        if done >= ROWS_AT_ONCE:
+        if done >= FILES_AT_ONCE:
             console.progress.update(f"{done:,} predicted")
 
     with connect(options) as client:

@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.cli.console import Console, Outcome, percent, printable, short, table
 from backend.cli.options import Commands, add_command, connect, positive_integer
-from backend.predictions import ROWS_AT_ONCE, Batch, file_batches, predict
+from backend.predictions import FILES_AT_ONCE, Batch, file_batches, predict
 from shared.errors import Refused
 from shared.messages import PREDICT_BYTES, PredictInput
 
@@ -44,7 +44,7 @@ def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
             for found in predict(client, options.model, batches):
                 receipt = found.receipt
                 outputs += found.outputs()
-                if len(outputs) >= ROWS_AT_ONCE:
+                if len(outputs) >= FILES_AT_ONCE:
                     console.progress.update(f"{len(outputs):,} predicted")
         except Refused as refusal:
             raise _explained(refusal, options.images) from refusal
@@ -82,7 +82,7 @@ def _image_batches(paths: list[Path]) -> Iterator[Batch]:
             raise Refused(f"{path} cannot be read: {error.strerror or error}.") from error
         if len(content) > PREDICT_BYTES:
             raise Refused(f"{path} has more than {PREDICT_BYTES // 2**20} MiB.", "Make it smaller.")
-        if pieces and (len(body) + len(content) > PREDICT_BYTES or len(pieces) == ROWS_AT_ONCE):
+        if pieces and (len(body) + len(content) > PREDICT_BYTES or len(pieces) == FILES_AT_ONCE):
             yield pieces, body
             pieces, body = [], b""
         pieces.append(PredictInput("image", len(content)))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.client import ClusterClient
-from backend.predictions import predict
+from backend.predictions import predict, rows_at_once
 from backend.transfers import fetch
 from backend.weights import write_npz
 from shared.datasets import load_inputs
@@ -30,7 +30,6 @@ from tests.live.conftest import SAMPLES
 from tests.live.test_training import finished, train
 
 BATCH = 10_000
-PIECE = 1_000
 Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -124,7 +123,8 @@ def rate(work: Callable[[], object]) -> float:
 
 def batch(client: ClusterClient, model: str, images: NDArray[np.uint8]) -> int:
     """Predict all images as `minka predict --inputs` does, up to the probabilities."""
-    pieces = (images[at : at + PIECE] for at in range(0, len(images), PIECE))
+    rows = rows_at_once(len(images), images[0].nbytes)
+    pieces = (images[at : at + rows] for at in range(0, len(images), rows))
     batches = (([PredictInput("array", one.nbytes, one.shape)], one.tobytes()) for one in pieces)
     return sum(len(found.probabilities) for found in predict(client, model, batches))
 

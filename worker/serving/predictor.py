@@ -28,16 +28,11 @@ from shared.errors import Refused, failure_fields
 from shared.images import MAX_SIDE, InputForm, Pixels, decode, stack_to_model
 from shared.tables import VectorForm, text_vectors
 from worker.child import join_node
-from worker.training.inference import Classifier
+from worker.serving.steady import SteadyClassifier
 from worker.training.requests import Answer, Work, answer_requests
 from worker.training.state import FLOAT
 
 LOADED_MODELS = 16
-MICRO_BATCH_ROWS = (32, 16, 8, 4, 2, 1)
-"""The widest is taken at which the answer to an image does not depend on its place.
-
-OpenBLAS on Haswell: 16 for dense layers alone, 8 for `cnn`.
-"""
 
 Piece = tuple[str, int, Sequence[int]]
 """Form, size in bytes, and the shape of an array."""
@@ -47,7 +42,7 @@ Piece = tuple[str, int, Sequence[int]]
 class LoadedModel:
     """Fixed weights, ready to answer; `form` is what its inputs are made into."""
 
-    classifier: Classifier
+    classifier: SteadyClassifier
     form: InputForm | VectorForm
 
 
@@ -73,7 +68,7 @@ class Predictor:
             weights = Path(header["path"]).read_bytes()
         except OSError as error:
             raise Refused(f"the weights of {name} cannot be read: {error.strerror}.") from error
-        classifier = steady_classifier(spec, weights)
+        classifier = SteadyClassifier(spec, weights)
         self._models[name] = LoadedModel(classifier, _form_of(spec))
         self._models.move_to_end(name)
         dropped = []
@@ -101,7 +96,7 @@ class Predictor:
         probabilities = np.zeros((0, 1), FLOAT)
         if stacks:
             inputs = model_inputs(stacks, model.form)
-            probabilities = model.classifier.answers(inputs).astype(FLOAT, copy=False)
+            probabilities = model.classifier.answers(inputs)
         answers, start = [], 0
         for one in found:
             if isinstance(one, Refused):
@@ -128,16 +123,6 @@ def _about(data: memoryview, probabilities: NDArray[np.float32]) -> dict[str, An
 def _form_of(spec: Mapping[str, Any]) -> InputForm | VectorForm:
     shape = tuple(spec["input_shape"])
     return InputForm(shape, spec["normalise"]) if len(shape) == 3 else VectorForm(shape[0], spec["normalise"])
-
-
-def steady_classifier(spec: Mapping[str, Any], weights: bytes) -> Classifier:
-    """One whose answer to an image is the same bits in any company; raises Refused for weights that do not fit."""
-    for rows in MICRO_BATCH_ROWS:
-        classifier = Classifier(spec, rows)
-        classifier.load(weights)
-        if rows == 1 or classifier.steady():
-            break
-    return classifier
 
 
 def raw_inputs(pieces: Sequence[Piece], body: memoryview, form: InputForm | VectorForm) -> list[NDArray[Any]]:

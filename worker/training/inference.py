@@ -13,22 +13,20 @@ from worker.training.loss import softmax
 from worker.training.network import Network, parameter_count
 from worker.training.state import FLOAT
 
-PROBES = 8
-"""Random images that tell whether a classifier is steady; in 128 sums of a hidden layer, one shows it nearly for sure."""
-
 
 class Classifier:
     """A network without gradients, in micro-batches of `rows` rows, of which the last is filled up with black images.
 
-    If it is `steady`, the answer to an image does not depend on those that came with it.
+    With a `margin` so many rows more at each end of a micro-batch are black.
     """
 
-    def __init__(self, spec: Mapping[str, Any], rows: int) -> None:
+    def __init__(self, spec: Mapping[str, Any], rows: int, margin: int = 0) -> None:
         layers = architectures.layers(spec)
         self._parameters = zeros((parameter_count(layers),))
         self._network = Network(architectures.entrance(spec), layers, rows, self._parameters, None)
         self._images = zeros((rows, *spec["input_shape"]), architectures.input_type(spec))
         self._scratch = zeros((rows,))
+        self._margin = margin
         self._outputs = int(spec["outputs"])
         self._numbers = spec["loss"] == "squared"
         self._target_mean = np.array(spec.get("target_mean", 0.0))
@@ -36,8 +34,13 @@ class Classifier:
 
     @property
     def rows(self) -> int:
-        """Of a micro-batch."""
-        return self._network.rows
+        """Of a micro-batch, without its margins."""
+        return self._network.rows - 2 * self._margin
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one image or vector."""
+        return self._images.shape[1:]
 
     def load(self, weights: bytes) -> None:
         """Take these parameters, little-endian float32. Raises Refused if there are too many or too few."""
@@ -47,18 +50,13 @@ class Classifier:
             )
         self._parameters[:] = np.frombuffer(weights, FLOAT)
 
-    def steady(self) -> bool:
-        """Whether an image gets the same bits at every place of a micro-batch.
-
-        Kernels of BLAS take some rows in blocks of other widths than the rest, and add up in another order there.
-        """
-        random = np.random.default_rng(0)
-        for image in random.integers(0, 256, (PROBES, *self._images.shape[1:])):
-            self._images[:] = image
-            found = self._network.forward(self._images)
-            if not _alike(found) or not (self._numbers or _alike(softmax(found, self._scratch))):
-                return False
-        return True
+    def everywhere(self, image: NDArray[Any]) -> Array:
+        """The answer to one input at each place of a micro-batch, [rows, outputs]; numbers before their units."""
+        self._images[:] = image
+        found = self._network.forward(self._images)
+        if not self._numbers:
+            softmax(found, self._scratch)
+        return np.ascontiguousarray(found.T[self._margin : self._margin + self.rows])
 
     def answers(self, inputs: NDArray[Any]) -> Array:
         """[n, *input_shape] -> float32 [n, outputs]: probabilities that add up to 1, or `numbers`."""
@@ -67,7 +65,7 @@ class Classifier:
         result = np.empty((len(inputs), self._outputs), np.float32)
         done = 0
         for logits in self._logits(inputs):
-            found = softmax(logits, self._scratch).T
+            found = self._used(softmax(logits, self._scratch)).T
             result[done : done + len(found)] = found[: len(inputs) - done]
             done += len(found)
         return result
@@ -77,7 +75,7 @@ class Classifier:
         result: NDArray[np.float64] = np.empty((len(inputs), self._outputs))
         done = 0
         for found in self._logits(inputs):
-            piece = found.T[: len(inputs) - done]
+            piece = self._used(found).T[: len(inputs) - done]
             result[done : done + len(piece)] = piece
             done += len(piece)
         result *= self._target_deviation
@@ -94,23 +92,21 @@ class Classifier:
         """How many of the images get the highest logit at their label; labels: whole numbers [n]."""
         right = done = 0
         for logits in self._logits(images):
-            best = logits.argmax(axis=0)
+            best = self._used(logits).argmax(axis=0)
             expected = labels[done : done + len(best)]
             right += int(np.count_nonzero(best[: len(expected)] == expected))
             done += len(best)
         return right
 
     def _logits(self, images: NDArray[Any]) -> Iterator[Array]:
-        """[classes, rows] for each micro-batch in turn, overwritten by the next."""
-        rows = self._network.rows
-        for start in range(0, len(images), rows):
-            piece = images[start : start + rows]
-            self._images[: len(piece)] = piece
-            self._images[len(piece) :] = 0
+        """[outputs, rows with the margins] for each micro-batch in turn, overwritten by the next."""
+        first = self._margin
+        for start in range(0, len(images), self.rows):
+            piece = images[start : start + self.rows]
+            self._images[first : first + len(piece)] = piece
+            self._images[first + len(piece) :] = 0
             yield self._network.forward(self._images)
 
-
-def _alike(columns: Array) -> bool:
-    """Whether all columns have the same bits."""
-    bits = columns.view(np.uint32)
-    return bool((bits == bits[:, :1]).all())
+    def _used(self, found: Array) -> Array:
+        """The columns between the margins."""
+        return found[:, self._margin : self._margin + self.rows]

@@ -13,9 +13,11 @@ from PIL import Image
 from shared.errors import Refused, from_failure
 from tests.unit.training.child_process import ChildProcess
 from tests.unit.training.conftest import Start
-from worker.serving import predictor
+from worker.serving import predictor, steady
+from worker.serving.steady import SteadyClassifier
 from worker.training import plan, state
 from worker.training.dataset import Dataset
+from worker.training.inference import Classifier
 from worker.training.task import Permutations, Workbench, lay_out
 
 MODULE = "worker.serving.predictor"
@@ -87,7 +89,7 @@ def test_an_answer_does_not_depend_on_its_company(
 ) -> None:
     child = start_child(MODULE)
     child.call("load", model)
-    images = np.asarray(dataset.test.inputs[: 2 * max(predictor.MICRO_BATCH_ROWS) + 3])
+    images = np.asarray(dataset.test.inputs[: 2 * steady.WIDE_ROWS + 3])
     (together,) = ask(child, ([array(images)], images.tobytes()))
     alone = [([array(image[np.newaxis])], image.tobytes()) for image in images]
     for start in range(0, len(images), 5):
@@ -95,12 +97,29 @@ def test_an_answer_does_not_depend_on_its_company(
         assert b"".join(row.tobytes() for row in gathered) == together[start : start + 5].tobytes()
 
 
-@pytest.mark.parametrize("arch", ["mlp", "conv 8 3x3, pool 2, dense"])
-def test_several_images_are_answered_at_a_time(arch: str, fitted: Fitted) -> None:
+@pytest.mark.parametrize(("arch", "rows"), [("mlp", 200), ("conv 8 3x3, pool 2, dense", 8)])
+def test_several_images_are_answered_at_a_time(arch: str, rows: int, fitted: Fitted) -> None:
     """By kernels of today; one image at a time would be right too, and several times slower."""
     spec = fitted(arch=arch)
-    classifier = predictor.steady_classifier(spec, state.weights(spec, state.initial(spec)))
-    assert classifier.rows >= 8
+    classifier = SteadyClassifier(spec, state.weights(spec, state.initial(spec)))
+    assert classifier.rows >= rows
+
+
+def test_a_classifier_is_not_steady_if_a_place_has_other_bits(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = fitted()
+    weights = state.weights(spec, state.initial(spec))
+    honest = Classifier.everywhere
+
+    def odd(self: Classifier, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        found = honest(self, image)
+        if self.rows > 4:
+            found[-1, 0] = np.nextafter(found[-1, 0], np.float32(2))
+        return found
+
+    monkeypatch.setattr(Classifier, "everywhere", odd)
+    assert SteadyClassifier(spec, weights).rows == 4
 
 
 def test_old_models_are_let_go_and_named(start_child: Start, model: dict[str, Any]) -> None:

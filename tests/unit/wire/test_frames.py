@@ -1,5 +1,6 @@
 """What goes in as a frame comes out as the same frame, and a program that asks for the impossible is told so."""
 
+import hashlib
 import math
 from typing import Any
 
@@ -170,3 +171,19 @@ def test_keys_do_not_show_in_the_representation() -> None:
     encoder.encode(Frame(FrameType.NOTICE, {}))
     assert repr(encoder) == "<FrameEncoder sealed, 1 sealed frames>"
     assert repr(decoder) == "<FrameDecoder sealed, 0 sealed frames, 0 bytes pending>"
+
+
+def test_between_a_worker_and_its_children_a_body_has_its_checksum_alone() -> None:
+    encoder, decoder = FrameEncoder(), FrameDecoder()
+    encoder.seal(KEY, bodies=False)
+    decoder.seal(KEY, bodies=False)
+    frame = Frame(FrameType.REQUEST, {"id": 1}, b"body" * 9)
+    data = encoder.encode(frame)
+    assert decoder.feed(data) == [frame]
+    mac = hashlib.blake2b(digest_size=16, key=KEY)
+    mac.update(data[:-TRAILER_BYTES].removesuffix(frame.body) + data[-TRAILER_BYTES:-16])
+    assert data[-16:] == mac.digest()
+    again = bytearray(encoder.encode(frame))
+    again[-TRAILER_BYTES - 1] ^= 1
+    with pytest.raises(ProtocolViolation, match="CRC"):
+        decoder.feed(again)
