@@ -13,8 +13,8 @@ from shared.messages import INLINE_BYTES, PAGE_ROWS
 from worker.connections import Request
 from worker.pages import page_of
 from worker.registry import commands
+from worker.registry.files import file_number
 from worker.registry.registry import Registry
-from worker.registry.rows import file_number
 from worker.storage.disk import Corrupt
 from worker.storage.mending import EntryPlace, read_entry
 

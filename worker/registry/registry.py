@@ -7,8 +7,7 @@ index. What it decides, refusals included, is a pure function of the entries so 
 import hashlib
 import itertools
 import json
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from shared.errors import MinkaError, Refused
@@ -19,10 +18,21 @@ from worker.registry import commands, evaluations
 from worker.registry.aliases import Aliases
 from worker.registry.commands import Blob, Command
 from worker.registry.examples import DataSetRow, DataSets, ExampleRow
-from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow, file_number
+from worker.registry.files import Contents, FileTable
+from worker.registry.rows import (
+    UNFINISHED,
+    Change,
+    FileRow,
+    MemberRow,
+    ModelRow,
+    RecordRow,
+    dump_files,
+    load_files,
+)
 from worker.registry.sessions import Answer, Sessions, as_failure
 
-DUMP_VERSION = 1
+DUMP_VERSION = 2
+"""Version 1 had a row for each file; it is still read."""
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -49,17 +59,14 @@ class Registry:
 
     def __init__(self) -> None:
         self.applied_index = 0
-        self.files: dict[int, FileRow] = {}
+        self._table = FileTable()
         self.models: dict[str, ModelRow] = {}
         self.members: dict[str, MemberRow] = {}
         self.datasets = DataSets()
         self.aliases = Aliases()
         self.sessions = Sessions()
         self.record_count = 0
-        self._order: list[int] = []
-        """The ids of all files; they rise with the log."""
-        self._names: dict[str, set[int]] = {}
-        self._small: dict[str, set[int]] = {}
+        self._small = Contents()
         self._time_ms = 0
         self._digest = hashlib.sha256(b"minka registry").digest()
         self._changes: list[Change] = []
@@ -89,20 +96,14 @@ class Registry:
 
     # --- what clients look for
 
+    @property
+    def files(self) -> Mapping[int, FileRow]:
+        """All files, by id."""
+        return self._table.rows
+
     def find_file(self, wanted: str) -> FileRow:
         """The file with this id, or the only one with this name; `Refused` tells which of the two fails."""
-        number = file_number(wanted)
-        if number in self.files:
-            return self.files[number]
-        named = self._names.get(wanted, set())
-        if len(named) == 1:
-            return self.files[next(iter(named))]
-        if named:
-            raise Refused(
-                f"{len(named)} files are named {wanted!r}.",
-                f"Give one of their ids: {', '.join(map(str, sorted(named)[:10]))}.",
-            )
-        raise Refused(f"There is no file {wanted!r}.", "`minka ls` lists them.")
+        return self._table.find(wanted)
 
     def find_model(self, wanted: str) -> ModelRow:
         """The model with this id, or that "name@alias" or "name@version" means; raises `Refused`."""
@@ -113,8 +114,7 @@ class Registry:
 
     def files_after(self, after: int, limit: int) -> list[FileRow]:
         """Up to `limit` files by id, those above `after`."""
-        start = bisect_right(self._order, after)
-        return [self.files[id] for id in self._order[start : start + limit]]
+        return self._table.after(after, limit)
 
     def models_after(self, after: str, limit: int) -> list[ModelRow]:
         """Up to `limit` models in the order they were created, those behind the one named `after` ("": from the first)."""
@@ -122,8 +122,8 @@ class Registry:
         return list(itertools.islice((row for row in self.models.values() if row.index > first), limit))
 
     def small_file(self, digest: str) -> int | None:
-        """The index of an entry whose body has this digest, if a file of that content rides in the log."""
-        return next(iter(self._small.get(digest, ())), None)
+        """The index of an entry whose body has this digest, if a file of that content rides, or rode, in the log."""
+        return self._small.carrier(digest)
 
     def live_files(self) -> Iterator[FileRow | ExampleRow]:
         """Whatever has bytes that must be kept: files, examples, and the sources of jobs still to be prepared."""
@@ -155,8 +155,7 @@ class Registry:
         yield ["state", state]
         for member in self.members.values():
             yield ["member", encode(member)]
-        for file in self.files.values():
-            yield ["file", encode(file)]
+        yield from dump_files(self.files.values())
         yield from self.datasets.dump()
         for model in self.models.values():
             yield from model.dump()
@@ -174,6 +173,9 @@ class Registry:
                     self._load_state(values[0])
                 case "member":
                     self.members[values[0]["id"]] = MemberRow(**values[0])
+                case "files":
+                    for file in load_files(values):
+                        self._add_file(file)
                 case "file":
                     self._add_file(FileRow(**values[0]))
                 case "dataset" | "examples":
@@ -196,8 +198,10 @@ class Registry:
         vars(self).update(vars(other))
 
     def _load_state(self, state: dict[str, Any]) -> None:
-        if state["version"] != DUMP_VERSION:
-            raise ValueError(f"a state of version {state['version']}; this program knows {DUMP_VERSION}")
+        if not 1 <= state["version"] <= DUMP_VERSION:
+            raise ValueError(
+                f"a state of version {state['version']}; this program knows up to {DUMP_VERSION}"
+            )
         self.applied_index, self._time_ms = state["index"], state["time_ms"]
         self.record_count, self._digest = state["records"], bytes.fromhex(state["digest"])
 
@@ -316,15 +320,13 @@ class Registry:
         return {"file": public}
 
     def _add_file(self, row: FileRow) -> None:
-        self.files[row.id] = row
-        self._order.append(row.id)
-        self._names.setdefault(row.name, set()).add(row.id)
+        self._table.add(row)
         self._ride(row)
 
     def _ride(self, row: FileRow | ExampleRow) -> None:
         """Its bytes are in the log, if they are few."""
         if row.size_bytes <= INLINE_BYTES:
-            self._small.setdefault(row.digest, set()).add(row.id)
+            self._small.add(row.digest, row.id)
 
     def _add_example(self, index: int, command: commands.AddExample, client: str) -> dict[str, Any]:
         example = ExampleRow(index, command.label, command.size_bytes, command.digest, self._time_ms)
@@ -335,17 +337,9 @@ class Registry:
         return {"record": self.record_count, "index": index}
 
     def _remove_file(self, index: int, command: commands.RemoveFile, client: str) -> dict[str, Any]:
-        row = self.files.pop(command.file, None)
-        if row is None:
-            raise Refused(f"There is no file {command.file}.", "`minka ls` lists them.")
-        del self._order[bisect_right(self._order, row.id) - 1]
-        self._names[row.name].discard(row.id)
-        if not self._names[row.name]:
-            del self._names[row.name]
+        row = self._table.remove(command.file)
         if row.size_bytes <= INLINE_BYTES:
-            self._small[row.digest].discard(row.id)
-            if not self._small[row.digest]:
-                del self._small[row.digest]
+            self._small.remove(row.digest)
         self._changes.append(Change("files", row.id, None))
         self._note(index, client, "remove", row.name)
         return {"file": {"id": row.id, "name": row.name}}

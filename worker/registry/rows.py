@@ -1,6 +1,7 @@
 """What the registry holds, as rows; their public form is what CONTRACT.md shows to clients and monitors."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from worker.registry.commands import Blob
 from worker.registry.examples import DataSetRow
 
 DUMPED_ROWS = 500
-"""Of a model's history, in one row of a dump."""
+"""Files, or rounds of a model's history, in one row of a dump."""
 
 UNFINISHED = ("queued", "training")
 HISTORY_ROWS = 2_000
@@ -20,14 +21,6 @@ def thinned(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """At most `HISTORY_ROWS` of these rows, as evenly spread as can be; the last stays."""
     step = -(-len(history) // HISTORY_ROWS)
     return history[::-step][::-1] if step > 1 else history
-
-
-ID_DIGITS = 19
-
-
-def file_number(text: str) -> int | None:
-    """The file id that this text writes in digits, if it does."""
-    return int(text) if len(text) <= ID_DIGITS and text.isascii() and text.isdigit() else None
 
 
 @value
@@ -53,6 +46,19 @@ class FileRow:
             "index": self.id,
             "created": self.created_ms / 1000,
         }
+
+
+def dump_files(files: Iterable[FileRow]) -> Iterator[list[Any]]:
+    """Files as rows of `Registry.dump`, in columns: they come by the hundred thousand, and a start waits for them."""
+    left = iter(files)
+    while rows := list(itertools.islice(left, DUMPED_ROWS)):
+        table = [(row.id, row.name, row.size_bytes, row.digest, row.created_ms) for row in rows]
+        yield ["files", *map(list, zip(*table, strict=True))]
+
+
+def load_files(columns: list[Any]) -> Iterator[FileRow]:
+    """The inverse, for one such row."""
+    return itertools.starmap(FileRow, zip(*columns, strict=True))
 
 
 @dataclass(slots=True)

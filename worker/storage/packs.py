@@ -3,7 +3,7 @@
 A pack is an ordinary blob, the files' bytes one after the other, and nothing else; the snapshot says what lies where::
 
     ["pack", number, digest, bytes]
-    ["small", digest of the file, number of its pack, offset, bytes]
+    ["smalls", digests of files, the numbers of their packs, offsets, bytes]      a list each, of equal length
 
 A pack is written again, without what has gone, when less than half of it is live, or when it is no larger than what is to be
 packed now, so that there are never many.
@@ -11,8 +11,11 @@ packed now, so that there are never many.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
+DUMPED_PLACES = 500
+"""In one row of a snapshot."""
 MERGED_BYTES = 64 * 1_048_576
 """A pack above this is written again only when less than half of it is live."""
 
@@ -38,8 +41,10 @@ class Packs:
         numbers = {digest: number for number, digest in enumerate(self.sizes)}
         for digest, number in numbers.items():
             yield ["pack", number, digest, self.sizes[digest]]
-        for digest, place in self.places.items():
-            yield ["small", digest, numbers[place.pack], place.offset, place.size_bytes]
+        left = iter(self.places.items())
+        while some := list(islice(left, DUMPED_PLACES)):
+            table = [(digest, numbers[at.pack], at.offset, at.size_bytes) for digest, at in some]
+            yield ["smalls", *map(list, zip(*table, strict=True))]
 
     def load(self, rows: Iterable[list[Any]]) -> list[list[Any]]:
         """Take in those of `rows` that are of `dump`; returns the others."""
@@ -49,7 +54,10 @@ class Packs:
                 _, number, digest, size_bytes = row
                 self._numbers[number] = digest
                 self.sizes[digest] = size_bytes
-            elif row[0] == "small":
+            elif row[0] == "smalls":
+                for digest, number, offset, size_bytes in zip(*row[1:], strict=True):
+                    self.places[digest] = Place(self._numbers[number], offset, size_bytes)
+            elif row[0] == "small":  # as the first snapshots had them
                 _, digest, number, offset, size_bytes = row
                 self.places[digest] = Place(self._numbers[number], offset, size_bytes)
             else:

@@ -1,11 +1,13 @@
 """A state that was dumped and loaded is the same state, and goes on in the same way."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.messages import Ticket
 from tests.unit.registry.commands_strategy import COMMANDS
 from worker.registry import commands
 from worker.registry.commands import Command
@@ -60,3 +62,38 @@ def test_a_state_of_a_newer_version_is_not_guessed_at() -> None:
         Registry().load(rows)
     with pytest.raises(ValueError, match="kind"):
         Registry().load([["riddle"]])
+
+
+def test_files_are_dumped_many_to_a_row_so_that_a_start_is_quick() -> None:
+    registry = applied([commands.OpenSession("c", 0), *puts(1_200)])
+    kinds = [row[0] for row in registry.dump()]
+    assert kinds.count("files") == 3
+    assert loaded(registry, 1).files == registry.files
+
+
+def test_a_state_of_the_first_version_is_still_read() -> None:
+    registry = applied([commands.OpenSession("c", 0), *puts(3), commands.RemoveFile(ticket(4), 3, 0)])
+    rows: list[list[Any]] = []
+    for kind, *values in registry.dump():
+        if kind == "files":
+            names = ("id", "name", "size_bytes", "digest", "created_ms")
+            rows += [["file", dict(zip(names, row, strict=False))] for row in zip(*values, strict=True)]
+        else:
+            rows.append([kind, *values])
+    rows[0][1]["version"] = 1
+    copy = Registry()
+    copy.load(json.loads(json.dumps(rows)))
+    assert copy.files == registry.files
+    assert copy.small_file("02" * 32) is None
+    assert copy.find_file("name 1").digest == "01" * 32
+
+
+def puts(count: int) -> list[Command]:
+    return [
+        commands.PutFile(ticket(n), f"name {n}", f"{n:02d}" * 32 if n < 100 else f"{n:064x}", n, 0)
+        for n in range(1, count + 1)
+    ]
+
+
+def ticket(sequence: int) -> Ticket:
+    return Ticket(1, sequence, sequence)
