@@ -66,6 +66,8 @@ class Log(Protocol):
         keep_from: int | None = None,
     ) -> Any: ...
 
+    def repeat(self) -> Any: ...
+
     def installed(self, batch: Any) -> None: ...
 
     def last_index(self) -> int: ...
@@ -370,6 +372,10 @@ class Driver:
     def compact(self, snapshot: SnapshotMeta, keep_from: int, done: Callable[[], None]) -> None:
         """Give up the log below `keep_from`, for which a durable snapshot stands; `done` once that is durable, too."""
         self._write(self._log.prepare(None, (), snapshot, keep_from), None, done)
+
+    def repeat(self, done: Callable[[], None]) -> None:
+        """Write term, vote and snapshot at the log's end once more; `done` once that is durable."""
+        self._write(self._log.repeat(), None, done)
 
     def _took(self, write: _Write, chunk: SnapshotChunk, state: Registry | None) -> None:
         """A chunk was taken; after the last one, the log is replaced, and then the state."""

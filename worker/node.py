@@ -123,6 +123,7 @@ class Node:
         self.repairs = Repairs(self)
         self.scrubber = Scrubber(self)
         self.exchange.was_read = self.scrubber.blob_was_read
+        self.entry_log.is_damaged = self.repairs.entry
         self._feed = self._start_monitor()
         for peer, address in settings.peers.items():
             self.links.add(peer, address)

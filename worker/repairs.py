@@ -4,6 +4,7 @@
     a small file in a pack   its bytes are asked for by their digest, and written into their place
     an entry of the log      comes from memory or from a peer, who has the same one (Raft, log matching), and is written into
                              its place
+    what is between entries  is on no other worker, and is laid anew from what the log knows (`worker.storage.framing`)
 
 Each is tried until it succeeds, or until nothing needs it any more. Both ends of it appear in the monitor.
 """
@@ -16,7 +17,8 @@ from shared.errors import MinkaError
 from shared.messages import INLINE_BYTES
 from worker.raft.entries import Entry, EntryKind
 from worker.registry.commands import Blob
-from worker.storage.mending import mend_entry, read_entry
+from worker.storage.framing import Stretch, lay_anew
+from worker.storage.mending import damaged_entries, mend_entry, read_entry
 
 if TYPE_CHECKING:
     from worker.node import Node
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 CALL_S = 10.0
 RETRY_S = 1.0
 
-Key = tuple[Literal["blob", "small", "entry"], str | int]
+Key = tuple[Literal["blob", "small", "entry", "segment"], str | int]
 Took = Callable[[dict[str, Any], bytes], None]
 
 
@@ -62,7 +64,7 @@ class Repairs:
             self._ask_for_small(digest)
 
     def entry(self, index: int) -> None:
-        """An applied entry of the log is damaged."""
+        """An entry of the log is damaged. A peer's entry of the same index and term is the same, committed or not."""
         if self._entry_is_needed(index) and self._begin(("entry", index), f"entry {index} of the log"):
             known = self._node.entry_log.remembered(index)
             if known is None:
@@ -122,7 +124,7 @@ class Repairs:
     # --- entries
 
     def _entry_is_needed(self, index: int) -> bool:
-        return self._node.entry_log.first_index() <= index <= self._node.registry.applied_index
+        return self._node.entry_log.first_index() <= index <= self._node.entry_log.last_index()
 
     def _ask_for_entry(self, index: int) -> None:
         term = self._node.entry_log.term(index)
@@ -145,6 +147,7 @@ class Repairs:
 
     def _mend_entry(self, entry: Entry) -> None:
         places = self._node.entry_log.pin(entry.index, 0)
+        segment = places[0].segment
         disk = self._node.disk
 
         def mend() -> None:
@@ -156,10 +159,52 @@ class Repairs:
             key: Key = ("entry", entry.index)
             if error is None:
                 self._done(key, None)
+                self._node.scrubber.segment_was_mended(segment)
             else:
                 self._again(key, error, lambda: self._ask_for_entry(entry.index))
 
         self._node.transfers.run(mend, mended)
+
+    # --- what is between entries
+
+    def stretch(self, number: int, stretch: Stretch) -> None:
+        """A stretch of a segment of the log is damaged: entries in it, or what is between them."""
+        log, disk = self._node.entry_log, self._node.disk
+        extent = log.hold(number)
+        if extent is None:
+            return
+        places = log.within(number, stretch.start, stretch.end)
+
+        def read(damaged: list[int] | None, error: BaseException | None) -> None:
+            log.release(number)
+            if damaged is None:
+                self._again(("segment", number), error, lambda: self.stretch(number, stretch))
+            elif damaged:
+                for index in damaged:
+                    self.entry(index)
+            elif self._begin(("segment", number), f"the log, between its entries ({extent.path.name}),"):
+                self._node.driver.repeat(lambda: self._lay_anew(number, stretch))
+
+        self._node.transfers.run(lambda: damaged_entries(disk, places), read)
+
+    def _lay_anew(self, number: int, stretch: Stretch) -> None:
+        log, disk = self._node.entry_log, self._node.disk
+        key: Key = ("segment", number)
+        extent = log.hold(number)
+        if extent is None:
+            self._under_way.discard(key)
+            return
+        places = log.within(number, stretch.start, stretch.end)
+
+        def laid(_: None, error: BaseException | None) -> None:
+            log.release(number)
+            if error is None:
+                self._done(key, None)
+                self._node.scrubber.segment_was_mended(number)
+            else:
+                self._again(key, error, lambda: self._lay_anew(number, stretch))
+
+        self._node.transfers.run(lambda: lay_anew(disk, extent, stretch, places), laid)
 
     # --- all of them
 
@@ -167,9 +212,7 @@ class Repairs:
         if key in self._under_way:
             return False
         self._under_way.add(key)
-        self._node.notice(
-            "damage", f"{what} is damaged on the disk, and is asked for again from the other workers"
-        )
+        self._node.notice("damage", f"{what} is damaged on the disk, and is being repaired")
         return True
 
     def _ask(
@@ -200,8 +243,8 @@ class Repairs:
 
         ask_next()
 
-    def _again(self, key: Key, error: BaseException, repeat: Callable[[], None]) -> None:
-        if not isinstance(error, MinkaError | OSError):
+    def _again(self, key: Key, error: BaseException | None, repeat: Callable[[], None]) -> None:
+        if error is not None and not isinstance(error, MinkaError | OSError):
             raise error
         self._node.log(f"ALARM: {key[0]} {str(key[1])[:12]} cannot be repaired yet: {error}")
         self._node.loop.call_later(RETRY_S, repeat)

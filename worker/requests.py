@@ -337,12 +337,11 @@ class PeerRequests:
 
     def _entry(self, request: Request, asked: "_Entry") -> None:
         log = self._node.entry_log
-        if not log.first_index() <= asked.index <= self._node.registry.applied_index:
+        if not log.first_index() <= asked.index <= log.last_index():
             raise Refused("This entry is not here.")
         try:
             entry = log.entries(asked.index, asked.index + 1, 0)[0]
         except Corrupt as damage:
-            self._node.repairs.entry(asked.index)
             raise Refused("This entry is damaged here, too.") from damage
         if entry.term != asked.term:
             raise Refused("This entry is of another term.")

@@ -14,6 +14,7 @@ from shared.messages import INLINE_BYTES, PAGE_ROWS
 from worker.registry.commands import Blob
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import Disk
+from worker.storage.framing import Stretch, damaged_stretch
 from worker.storage.mending import EntryPlace, damaged_entries
 from worker.storage.packs import Packs, Place
 from worker.transfers import as_refusal
@@ -44,8 +45,8 @@ class Scrubber:
 
     def __init__(self, node: "Node") -> None:
         self._node = node
-        self._urgent: dict[str | int, None] = {}
-        """What was just read: digests, and indexes of entries."""
+        self._urgent: dict[tuple[Callable[[Any], Look | None], str | int], None] = {}
+        """What was just read, or mended: digests, indexes of entries, and numbers of segments."""
         self._hurrying = False
         self._pass: Iterator[Look | None] = iter(())
         node.loop.call_later(node.settings.scrub_pause_s, self._begin)
@@ -54,15 +55,22 @@ class Scrubber:
 
     def blob_was_read(self, digest: str) -> None:
         """Somebody was given the last bytes of this blob."""
-        self._hurry(digest)
+        self._hurry(self._bytes, digest)
 
     def small_was_read(self, digest: str, index: int) -> None:
         """Somebody was given this small file, which entry `index` named."""
-        self._hurry(index if index >= self._node.entry_log.first_index() else digest)
+        if index >= self._node.entry_log.first_index():
+            self._hurry(self._entry, index)
+        else:
+            self._hurry(self._bytes, digest)
 
-    def _hurry(self, what: str | int) -> None:
+    def segment_was_mended(self, number: int) -> None:
+        """There may be more damage behind what was mended in this segment of the log."""
+        self._hurry(self._segment, number)
+
+    def _hurry(self, look_at: Callable[[Any], Look | None], what: str | int) -> None:
         if len(self._urgent) < URGENT_LIMIT:
-            self._urgent[what] = None
+            self._urgent[look_at, what] = None
         if not self._hurrying:
             self._hurrying = True
             self._next_urgent()
@@ -71,9 +79,9 @@ class Scrubber:
         if not self._urgent:
             self._hurrying = False
             return
-        what = next(iter(self._urgent))
-        del self._urgent[what]
-        look = self._entries(what, 0)[0] if isinstance(what, int) else self._bytes(what)
+        look_at, what = urgent = next(iter(self._urgent))
+        del self._urgent[urgent]
+        look = look_at(what)
         if look is None:
             self._node.loop.post(self._next_urgent)
         else:
@@ -127,11 +135,8 @@ class Scrubber:
         for pack in packs.sizes:
             if self._node.snapshots.packs is packs:
                 yield self._pack(packs, pack)
-        index = self._node.entry_log.first_index()
-        while index <= registry.applied_index:
-            look, last = self._entries(index, STEP_BYTES)
-            yield look
-            index = max(last + 1, self._node.entry_log.first_index())
+        for number in self._node.entry_log.segments():
+            yield self._segment(number)
 
     # --- what a look is
 
@@ -150,20 +155,31 @@ class Scrubber:
         for digest in digests:
             self._node.repairs.small(digest)
 
-    def _entries(self, index: int, limit_bytes: int) -> tuple[Look | None, int]:
-        """A look at applied entries from `index` on, and the last of them; no look if that one is not in the log."""
-        log, applied = self._node.entry_log, self._node.registry.applied_index
-        if not log.first_index() <= index <= applied:
-            return None, index
-        places = log.pin(index, limit_bytes)
+    def _entry(self, index: int) -> Look | None:
+        """A look at this entry, if it is in the log still."""
+        log = self._node.entry_log
+        if index < log.first_index():
+            return None
+        places = log.pin(index, 0)
 
         def found(damaged: list[int]) -> None:
             for index in damaged:
                 self._node.repairs.entry(index)
 
-        settled = [place for place in places if place.index <= applied]
-        look = Look(check_entries(self._node.disk, settled), found, lambda: log.unpin(places))
-        return look, settled[-1].index
+        return Look(check_entries(self._node.disk, places), found, lambda: log.unpin(places))
+
+    def _segment(self, number: int) -> Look | None:
+        """A look at a segment of the log, with all that holds its entries together."""
+        log = self._node.entry_log
+        extent = log.hold(number)
+        if extent is None:
+            return None
+
+        def found(stretch: Stretch | None) -> None:
+            if stretch is not None:
+                self._node.repairs.stretch(number, stretch)
+
+        return Look(damaged_stretch(self._node.disk, extent), found, lambda: log.release(number))
 
     def _carry_out(self, look: Look, rate: float, then: Callable[[], None]) -> None:
         """Step by step, at no more than `rate` bytes a second."""

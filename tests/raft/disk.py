@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from worker.raft.entries import Entry, HardState, Membership, SnapshotMeta
+from worker.raft.errors import Unreadable
 from worker.raft.ready import SnapshotChunk
 
 
@@ -16,6 +17,7 @@ class Disk:
         self.meta = SnapshotMeta(0, 0, membership)
         self.image = b""
         self.partial = bytearray()
+        self.damaged: set[int] = set()
 
     @property
     def base(self) -> int:
@@ -39,10 +41,14 @@ class Disk:
         )
         found, total = [], 0
         for entry in self.log[low - self.base - 1 : high - self.base - 1]:
+            if entry.index in self.damaged:
+                break
             total += len(entry.data)
             if found and total > max_bytes:
                 break
             found.append(entry)
+        if not found:
+            raise Unreadable(f"entry {low} is damaged")
         return found
 
     def snapshot(self) -> SnapshotMeta:

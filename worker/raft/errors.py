@@ -21,5 +21,9 @@ class Refused(RaftError):
     """The call cannot be done as the cluster stands; the text says why."""
 
 
+class Unreadable(RaftError):
+    """Raised by storage, to the core: an entry cannot be read at this moment. The core asks again at its next turn."""
+
+
 class Violation(RaftError):
     """A peer sent what no correct peer sends: nothing was changed; close its connection, count it."""

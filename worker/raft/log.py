@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from worker.raft.entries import Entry
+from worker.raft.errors import Unreadable
 from worker.raft.storage import LogStorage
 
 ENTRY_OVERHEAD_BYTES = 64
@@ -183,7 +184,10 @@ class Log:
         high = min(self.commit, self.durable) + 1
         if self.applied < self.applying or high <= self.applying + 1:
             return ()
-        entries = tuple(self.slice(self.applying + 1, high, max_bytes, max_entries))
+        try:
+            entries = tuple(self.slice(self.applying + 1, high, max_bytes, max_entries))
+        except Unreadable:
+            return ()
         if entries:
             self.applying = entries[-1].index
         return entries

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from worker.raft import snapshots, transfer
 from worker.raft.entries import Entry, EntryKind
+from worker.raft.errors import Unreadable
 from worker.raft.messages import Append, AppendReply, Heartbeat, HeartbeatReply
 from worker.raft.progress import Progress
 from worker.raft.ready import ProgressState, Role
@@ -56,9 +57,12 @@ def maybe_send_appends(state: State, progress: Progress) -> None:
         if previous_term is None or progress.next < log.first_index():
             snapshots.begin(state, progress)
             return
-        entries = log.slice(
-            progress.next, log.last_index + 1, config.max_append_bytes, config.max_append_entries
-        )
+        try:
+            entries = log.slice(
+                progress.next, log.last_index + 1, config.max_append_bytes, config.max_append_entries
+            )
+        except Unreadable:
+            return
         state.send(
             Append(
                 progress.id, state.id, state.term, previous_index, previous_term, log.commit, tuple(entries)

@@ -24,7 +24,10 @@ class LogStorage(Protocol):
         ...
 
     def entries(self, low: int, high: int, max_bytes: int) -> list[Entry]:
-        """Entries low, ..., high - 1 in order: at least the first, then as many as keep their data within `max_bytes`."""
+        """Entries low, ..., high - 1 in order: at least the first, then as many as keep their data within `max_bytes`.
+
+        Raises `Unreadable` if the first is damaged on the disk; whoever implements this has it mended meanwhile.
+        """
         ...
 
     def snapshot(self) -> SnapshotMeta:

@@ -12,18 +12,21 @@ bytes are not changed once they are installed, and new ones are only added.
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from shared.errors import Refused
 from worker.raft.entries import Entry, HardState, SnapshotMeta
 from worker.storage.disk import Disk
+from worker.storage.framing import Extent
 from worker.storage.identity import Identity
 from worker.storage.mending import EntryPlace
 from worker.storage.reading import read, readable
 from worker.storage.recent import RecentEntries
 from worker.storage.recovery import Recovered, Segment, compact, recover, segment_path
 from worker.storage.segment import (
+    FOOTER_BYTES,
     MAX_BATCH_BYTES,
     RECORD_BYTES,
     Compaction,
@@ -48,17 +51,22 @@ class EntryLog:
         self._path = path
         self._positions = found.positions
         self._compaction = found.compaction
-        self._hard_state = found.hard_state
+        self._hard_state = self._prepared_state = found.hard_state
+        self._prepared_compaction = found.compaction
         self._recent = RecentEntries(cache_bytes)
         self._segments = {segment.header.number: segment for segment in found.segments}
         self._files = {number: segment.file for number, segment in self._segments.items()}
         self._tail = Tail(disk, path, owner, found, self._add_segment)
+        self._ends = {found.segments[-1].header.number: found.end}
+        """How far the last segment is durable, and others were when they were it."""
         self._pins: Counter[int] = Counter()
         """Segments that somebody reads on another thread, and for how many entries."""
         self.torn_bytes = found.torn_bytes
         """How much of an unfinished write `open` cut off."""
         self.repaired = tuple(found.repaired)
         """What else `open` put in order, in words."""
+        self.is_damaged: Callable[[int], None] = lambda index: None
+        """Told of an entry that was to be read, and is not what was written."""
         self._retire()
 
     @classmethod
@@ -101,8 +109,8 @@ class EntryLog:
     def entries(self, low: int, high: int, max_bytes: int) -> list[Entry]:
         """Entries low, ..., high - 1 in order: at least the first, then as many as keep their data within `max_bytes`.
 
-        Recent ones come from memory, older ones from disk. IndexError outside of the log; `LogCorrupt` if what is on
-        disk is no longer what was written.
+        Recent ones come from memory, older ones from disk, up to the first that is no longer what was written. IndexError
+        outside of the log; `LogCorrupt` if that is the one at `low`.
         """
         if not self.first_index() <= low < high <= self.last_index() + 1:
             raise IndexError(f"entries {low} to {high - 1} of {self.first_index()} to {self.last_index()}")
@@ -113,7 +121,16 @@ class EntryLog:
             count, data_bytes = readable(self._positions, low, high, max_bytes, not taken)
             if not count:
                 break
-            taken += read(self._path, self._positions, self._files, low, low + count)
+            try:
+                found = read(self._path, self._positions, self._files, low, low + count)
+            except LogCorrupt:
+                if taken:
+                    break
+                self.is_damaged(low)
+                raise
+            taken += found
+            if len(found) < count:
+                break
             low += count
             max_bytes -= data_bytes
         return taken
@@ -132,17 +149,48 @@ class EntryLog:
             limit_bytes -= size_bytes
             if found and limit_bytes < 0:
                 break
-            segment, offset = self._positions.segment(index), self._positions.offset(index)
-            path, term = segment_path(self._path, segment), self._positions.term(index)
-            found.append(EntryPlace(segment, path, offset, size_bytes, term, index))
+            found.append(self._place(index))
         self._pins.update(place.segment for place in found)
         return found
+
+    def _place(self, index: int) -> EntryPlace:
+        positions = self._positions
+        segment, offset = positions.segment(index), positions.offset(index)
+        path = segment_path(self._path, segment)
+        return EntryPlace(segment, path, offset, positions.size_bytes(index), positions.term(index), index)
 
     def unpin(self, places: Sequence[EntryPlace]) -> None:
         """Nobody reads them any more."""
         self._pins.subtract(place.segment for place in places)
         self._pins = +self._pins
         self._retire()
+
+    def segments(self) -> list[int]:
+        """The numbers of the segments that there are, oldest first."""
+        return sorted(self._segments)
+
+    def hold(self, number: int) -> Extent | None:
+        """What is durable of this segment, which stays until `release`; None if it has gone."""
+        segment = self._segments.get(number)
+        if segment is None:
+            return None
+        self._pins[number] += 1
+        path = segment_path(self._path, number)
+        following = self._segments.get(number + 1)
+        if following is not None:
+            footer = following.header.previous_end
+            return Extent(path, segment.header, footer + FOOTER_BYTES, footer)
+        return Extent(path, segment.header, self._ends.get(number, segment.header.opening_end), 0)
+
+    def release(self, number: int) -> None:
+        """Nobody reads this segment any more."""
+        self._pins[number] -= 1
+        self._pins = +self._pins
+        self._retire()
+
+    def within(self, number: int, start: int, end: int) -> list[EntryPlace]:
+        """Where the entries stand whose records begin in segment `number` from byte `start` on, and before `end`."""
+        return [self._place(index) for index in self._positions.within(number, start, end)]
 
     def remembered(self, index: int) -> Entry | None:
         """Entry `index`, if it is still in memory."""
@@ -162,13 +210,21 @@ class EntryLog:
         With `snapshot` the entries below `keep_from` (durable here, at most one after the snapshot's index) are given
         up; without `keep_from` the snapshot came from the leader, and replaces the whole log. `Refused` if it is too large.
         """
+        compaction = None if snapshot is None else self._compaction_to(snapshot, keep_from)
+        return self._encoded(hard_state, compaction, entries)
+
+    def repeat(self) -> Batch:
+        """What has been prepared last of term, vote and snapshot, once more: what the log says of them earlier may go."""
+        return self._encoded(self._prepared_state, replace(self._prepared_compaction, replaces=False), ())
+
+    def _encoded(
+        self, hard_state: HardState | None, compaction: Compaction | None, entries: Sequence[Entry]
+    ) -> Batch:
         pieces: list[bytes] = []
         offsets: list[int] = []
-        compaction = None
         if hard_state is not None:
             pieces += encode_hard_state(hard_state)
-        if snapshot is not None:
-            compaction = self._compaction_to(snapshot, keep_from)
+        if compaction is not None:
             pieces += encode_snapshot(compaction)
         at = sum(map(len, pieces))
         for entry in entries:
@@ -177,6 +233,8 @@ class EntryLog:
             at += RECORD_BYTES + len(entry.data)
         if at > MAX_BATCH_BYTES:
             raise Refused(f"A batch of {at} bytes is above the log's limit of {MAX_BATCH_BYTES}.")
+        self._prepared_state = hard_state or self._prepared_state
+        self._prepared_compaction = compaction or self._prepared_compaction
         return Batch(hard_state, compaction, entries, pieces, offsets, at)
 
     def write(self, batches: Sequence[Batch]) -> None:
@@ -201,6 +259,8 @@ class EntryLog:
             if batch.compaction.replaces:
                 self._recent.clear()
             self._recent.forget_below(self.first_index())
+        if batch.records:
+            self._ends[batch.segment] = batch.offset + batch.size_bytes
         append, cache = self._positions.append, self._recent.append
         for entry, offset in zip(batch.entries, batch.offsets, strict=True):
             size_bytes = RECORD_BYTES + len(entry.data)
@@ -230,6 +290,7 @@ class EntryLog:
             if number in self._pins or self._segments[following].header.first_index > self.first_index():
                 break
             del self._files[number]
+            self._ends.pop(number, None)
             self._tail.retired.append(self._segments.pop(number))
 
     def _compaction_to(self, snapshot: SnapshotMeta, keep_from: int | None) -> Compaction:

@@ -1,7 +1,7 @@
 """Entries of the log that are read again from the disk, and written anew where it no longer holds what was written.
 
-Only for entries that are applied: what stands in their place never changes, so that the same bytes may be written over it
-while others read. Any thread, while the log pins them.
+What stands in the place of an entry never changes (one that takes over its index has another place), so that the same bytes
+may be written over it while others read. Any thread, while the log pins them.
 """
 
 import itertools
@@ -33,7 +33,7 @@ def read_entry(disk: Disk, place: EntryPlace) -> Entry:
         record = file.read_at(place.offset, place.size_bytes)
     finally:
         file.close()
-    return _checked(place, record)
+    return checked(place, record)
 
 
 def damaged_entries(disk: Disk, places: Sequence[EntryPlace]) -> list[int]:
@@ -50,13 +50,14 @@ def damaged_entries(disk: Disk, places: Sequence[EntryPlace]) -> list[int]:
             file.close()
         for place in neighbours:
             try:
-                _checked(place, data[place.offset - start :][: place.size_bytes])
+                checked(place, data[place.offset - start :][: place.size_bytes])
             except LogCorrupt:
                 damaged.append(place.index)
     return damaged
 
 
-def _checked(place: EntryPlace, record: bytes | memoryview) -> Entry:
+def checked(place: EntryPlace, record: bytes | memoryview) -> Entry:
+    """The entry whose record was read at `place`. Raises `LogCorrupt`."""
     kind, data = checked_payload(place.path, place.offset, record, place.term, place.index)
     return Entry(place.term, place.index, EntryKind(kind - RecordKind.ENTRY), data)
 

@@ -1,7 +1,7 @@
 """Where each entry of the log stands: 8 bytes of memory an entry, and what few runs of equal term or segment take."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 
 class Runs:
@@ -97,6 +97,16 @@ class Positions:
 
     def segment(self, index: int) -> int:
         return self._segments.at(index)
+
+    def within(self, segment: int, start: int, end: int) -> range:
+        """The entries whose records begin in this segment from byte `start` on, and before `end`."""
+        indexes = range(self.base_index + 1, self.last_index + 1)
+
+        def place(index: int) -> tuple[int, int]:
+            return self.segment(index), self.offset(index)
+
+        low, high = (bisect_left(indexes, (segment, at), key=place) for at in (start, end))
+        return indexes[low:high]
 
     def offset(self, index: int) -> int:
         return self._offsets[index - self.base_index - 1]

@@ -7,7 +7,7 @@ from worker.raft.entries import Entry, EntryKind
 from worker.storage.disk import PIECE_BYTES, Disk, File
 from worker.storage.positions import Positions
 from worker.storage.recovery import segment_path, survey
-from worker.storage.segment import RECORD_BYTES, RecordKind, checked_payload
+from worker.storage.segment import RECORD_BYTES, LogCorrupt, RecordKind, checked_payload
 
 
 def readable(
@@ -30,7 +30,10 @@ def readable(
 
 
 def read(path: Path, positions: Positions, files: Mapping[int, File], low: int, high: int) -> list[Entry]:
-    """Entries low, ..., high - 1, which `readable` has found together. Raises `LogCorrupt`."""
+    """Entries low, ..., high - 1, which `readable` has found together, up to the first that is damaged.
+
+    Raises `LogCorrupt` if that is the one at `low`.
+    """
     number, start = positions.segment(low), positions.offset(low)
     length = positions.offset(high - 1) + positions.size_bytes(high - 1) - start
     data = memoryview(files[number].read_at(start, length))
@@ -40,7 +43,12 @@ def read(path: Path, positions: Positions, files: Mapping[int, File], low: int, 
         offset = positions.offset(index)
         record = data[offset - start : offset - start + positions.size_bytes(index)]
         term = positions.term(index)
-        kind, payload = checked_payload(where, offset, record, term, index)
+        try:
+            kind, payload = checked_payload(where, offset, record, term, index)
+        except LogCorrupt:
+            if taken:
+                break
+            raise
         taken.append(Entry(term, index, EntryKind(kind - RecordKind.ENTRY), payload))
     return taken
 

@@ -24,8 +24,8 @@ from worker.storage.segment import (
     decode_hard_state,
     decode_snapshot,
     encode_batch_header,
+    encode_footer,
     encode_hard_state,
-    encode_record,
     encode_snapshot,
 )
 
@@ -55,6 +55,8 @@ class Recovered:
     compaction: Compaction = NOTHING_COMPACTED
     segments: list[Segment] = field(default_factory=list)
     end: int = 0
+    filler: tuple[int, Record] | None = None
+    """The last one, and its segment: entries may be missing behind it that are needed no more."""
     torn_bytes: int = 0
     """How much of an unfinished write was cut off the end."""
     repaired: list[str] = field(default_factory=list)
@@ -82,9 +84,8 @@ def create_segment(
 
 
 def write_footer(segment: Segment, end: int) -> None:
-    """Say at `end`, durably, that another segment goes on: so that a lost one is missed."""
-    body = b"".join(encode_record(RecordKind.CONTINUED, 0, segment.header.number + 1, b""))
-    segment.file.write_at(end, encode_batch_header(end, end, 1, len(body), segment.header.salt) + body)
+    """Say at `end`, durably, that another segment goes on."""
+    segment.file.write_at(end, encode_footer(segment.header, end))
     segment.file.sync()
 
 
@@ -239,6 +240,8 @@ def _apply(
         if record.kind in _ENTRY_KINDS:
             if not confirmed and record.log_index <= positions.base_index:
                 positions.restart(record.log_index - 1, 0)
+            if found.filler is not None:
+                _fill(positions, found.filler, record)
             try:
                 positions.append(
                     record.log_index, record.term, header.number, record.offset, record.size_bytes
@@ -251,9 +254,18 @@ def _apply(
             found.compaction = decode_snapshot(record)
             compact(positions, found.compaction)
             confirmed = confirmed or found.compaction.base_index >= found.segments[0].header.first_index - 1
+        elif record.kind == RecordKind.FILLER:
+            found.filler = header.number, record
         else:
             raise LogCorrupt(where, record.offset, f"a record of unknown kind {record.kind}", _LOST)
     return confirmed
+
+
+def _fill(positions: Positions, filler: tuple[int, Record], following: Record) -> None:
+    """Entries that a filler took the place of: what comes later in the log overrides them, or gives them up."""
+    segment, record = filler
+    for index in range(positions.last_index + 1, following.log_index):
+        positions.append(index, following.term, segment, record.offset, record.size_bytes)
 
 
 def compact(positions: Positions, compaction: Compaction) -> None:

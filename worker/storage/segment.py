@@ -20,6 +20,7 @@ All integers are big-endian. A segment is a header of 1024 bytes, then batches o
     kind  1  hard state   term; index 1 and the payload names who got the vote, or index 0 and nobody did
           2  snapshot     its term and index; payload: JSON, see `encode_snapshot`
           3  continued    index is the number of the next segment, which exists: the last record of a segment
+          4  filler       stands where damage was that nothing needs any more: see worker.storage.framing
          16+ entry        16 plus the entry's kind; payload: its data
 
 Offset and salt inside the checksum of a batch header keep a copy of a log, stored as a file within this log, from being
@@ -37,6 +38,7 @@ from typing import NamedTuple
 
 from shared.errors import Refused
 from worker.raft.entries import Entry, HardState, Membership, SnapshotMeta
+from worker.raft.errors import Unreadable
 from worker.storage.disk import PIECE_BYTES, Corrupt, File
 from worker.storage.identity import Identity
 
@@ -53,9 +55,10 @@ _RECORD = struct.Struct(">IQQB")
 _CRC = struct.Struct(">I")
 BATCH_BYTES = _BATCH.size + _CRC.size
 RECORD_BYTES = _CRC.size + _RECORD.size
+FOOTER_BYTES = BATCH_BYTES + RECORD_BYTES
 
 
-class LogCorrupt(Corrupt):
+class LogCorrupt(Corrupt, Unreadable):
     """The log lost something that was durable: this worker must not vote or count until its peers have repaired it."""
 
 
@@ -63,6 +66,7 @@ class RecordKind(IntEnum):
     HARD_STATE = 1
     SNAPSHOT = 2
     CONTINUED = 3
+    FILLER = 4
     ENTRY = 16
 
 
@@ -188,6 +192,12 @@ def decode_snapshot(record: Record) -> Compaction:
     return Compaction(meta, fields["base_index"], fields["base_term"], fields["replaces"])
 
 
+def encode_footer(header: SegmentHeader, end: int) -> bytes:
+    """The batch at `end` which says that another segment goes on: so that a lost one is missed."""
+    body = b"".join(encode_record(RecordKind.CONTINUED, 0, header.number + 1, b""))
+    return encode_batch_header(end, end, 1, len(body), header.salt) + body
+
+
 def encode_batch_header(offset: int, synced: int, records: int, body_bytes: int, salt: int) -> bytes:
     data = _BATCH.pack(BATCH_MAGIC, body_bytes, offset, synced, records)
     return data + _CRC.pack(zlib.crc32(data, salt))
@@ -255,12 +265,15 @@ class SegmentReader:
         """Where a batch says that the one at `batch` had been durable; None if nothing does."""
         if batch < self.synced:
             return 0
-        at = batch + 1
+        return self.next_header(batch + 1, synced_from=batch + 1)
+
+    def next_header(self, at: int, synced_from: int = 0) -> int | None:
+        """The first sound batch header at or after `at` with all before `synced_from` durable by its word, if any is."""
         while window := self._read(at, PIECE_BYTES):
             found = window.find(BATCH_MAGIC)
             while found >= 0:
                 header = self._batch_header(at + found)
-                if not isinstance(header, Damage) and header[1] > batch:
+                if not isinstance(header, Damage) and header[1] >= synced_from:
                     return at + found
                 found = window.find(BATCH_MAGIC, found + 1)
             at += max(len(window) - len(BATCH_MAGIC) + 1, 1)

@@ -1,6 +1,7 @@
 """A repair goes on until it succeeds or is needed no more, whatever the peers answer."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from worker.raft.entries import Entry, EntryKind
 from worker.repairs import RETRY_S, Repairs
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import OsDisk
+from worker.storage.framing import Stretch, damaged_stretch
 from worker.storage.mending import read_entry
 from worker.storage.packs import Packs
 
@@ -34,6 +36,7 @@ class Bench:
         self.pack = self.store.put(b"<<" + SMALL + b">>")
         self.packs.add(self.pack, len(SMALL) + 4, {DIGEST: (2, len(SMALL))})
         self.told: list[str] = []
+        self.looked_at_again: list[int] = []
         node: Any = SimpleNamespace(
             disk=self.disk,
             loop=self.loop,
@@ -45,6 +48,8 @@ class Bench:
             snapshots=SimpleNamespace(packs=self.packs),
             notice=lambda kind, text: self.told.append(kind),
             log=lambda line: None,
+            driver=SimpleNamespace(repeat=self.repeat),
+            scrubber=SimpleNamespace(segment_was_mended=self.looked_at_again.append),
         )
         self.repairs = Repairs(node)
 
@@ -54,6 +59,26 @@ class Bench:
             file.seek(place.offset + 30)
             file.write(b"?")
         self.log._recent.clear()
+
+    def repeat(self, done: Callable[[], None]) -> None:
+        """As `Driver.repeat`."""
+        batch = self.log.repeat()
+        self.log.write([batch])
+        self.log.installed(batch)
+        done()
+
+    def stretch(self) -> Stretch | None:
+        """The damage in the log's only segment."""
+        extent = self.log.hold(1)
+        assert extent is not None
+        check = damaged_stretch(self.disk, extent)
+        try:
+            while True:
+                next(check)
+        except StopIteration as end:
+            self.log.release(1)
+            stretch: Stretch | None = end.value
+            return stretch
 
     def asked(self, peer: FakeConnection, op: str) -> Any:
         self.loop.settle()
@@ -125,3 +150,43 @@ def test_what_is_in_no_pack_any_more_is_not_asked_for(bench: Bench) -> None:
     assert not bench.repairs
     bench.repairs.small(DIGEST)
     assert bench.told == ["damage"]
+
+
+def test_what_is_between_entries_is_laid_anew_without_a_peer(bench: Bench) -> None:
+    (place,) = bench.log.pin(1, 0)
+    flip(place.path, place.offset - 5)
+    stretch = bench.stretch()
+    assert stretch is not None
+    bench.repairs.stretch(1, stretch)
+    bench.repairs.stretch(1, stretch)
+    bench.loop.settle()
+    assert bench.told == ["damage", "repair"]
+    assert bench.looked_at_again == [1]
+    assert bench.stretch() is None
+    assert not bench.repairs
+
+
+def test_an_entry_is_mended_before_what_is_around_it(bench: Bench) -> None:
+    peer = bench.links.connect("w2")
+    (place,) = bench.log.pin(1, 0)
+    flip(place.path, place.offset - 5)
+    bench.damage_entry()
+    stretch = bench.stretch()
+    assert stretch is not None
+    bench.repairs.stretch(1, stretch)
+    bench.asked(peer, "entry").answer({"kind": EntryKind.COMMAND.value}, bench.entry.data)
+    bench.loop.settle()
+    assert bench.told == ["damage", "repair"]
+    assert bench.looked_at_again == [1]
+    stretch = bench.stretch()
+    assert stretch is not None
+    bench.repairs.stretch(1, stretch)
+    bench.loop.settle()
+    assert bench.told == ["damage", "repair"] * 2
+    assert bench.stretch() is None
+
+
+def flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 4
+    path.write_bytes(data)

@@ -19,6 +19,7 @@ from worker.scrubbing import RATE_BYTES_PER_S, Scrubber
 from worker.storage.blobs import BlobStore
 from worker.storage.disk import OsDisk
 from worker.storage.packs import Packs
+from worker.storage.segment import BATCH_BYTES
 
 PAUSE_S = 60.0
 SMALL = b"the small file"
@@ -54,7 +55,12 @@ class Bench:
             registry=self.registry,
             snapshots=SimpleNamespace(packs=self.packs),
             settings=SimpleNamespace(scrub_pause_s=PAUSE_S),
-            repairs=SimpleNamespace(blob=self.found.append, small=self.found.append, entry=self.found.append),
+            repairs=SimpleNamespace(
+                blob=self.found.append,
+                small=self.found.append,
+                entry=self.found.append,
+                stretch=lambda number, stretch: self.found.append((number, stretch.start)),
+            ),
             log=self.found.append,
         )
         self.scrubber = Scrubber(node)
@@ -83,7 +89,9 @@ def test_every_kind_of_damage_is_found_in_one_pass(bench: Bench) -> None:
     (place,) = bench.log.pin(7, 0)
     bench.flip(place.path, place.offset + place.size_bytes - 1)
     bench.loop.advance(2 * PAUSE_S - 1)
-    damaged = {Blob(bench.large[1], LARGE_BYTES), Blob(bench.example, LARGE_BYTES), bench.small, 7}
+    (first,) = bench.log.pin(1, 0)
+    in_log = (1, first.offset - BATCH_BYTES)
+    damaged = {Blob(bench.large[1], LARGE_BYTES), Blob(bench.example, LARGE_BYTES), bench.small, in_log}
     assert set(bench.found) == damaged
 
 
@@ -131,3 +139,21 @@ def test_what_changes_while_it_is_looked_at_does_no_harm(bench: Bench) -> None:
     write(bench.log, (), None, SnapshotMeta(10, 1, Membership(frozenset({"w1"})), 7), 9)
     bench.loop.advance(3 * PAUSE_S)
     assert bench.found == []
+
+
+@pytest.mark.parametrize("before", [1, 31])
+def test_damage_between_entries_of_the_log_is_found(bench: Bench, before: int) -> None:
+    (first,) = bench.log.pin(1, 0)
+    bench.flip(first.path, first.offset - before)
+    bench.loop.advance(2 * PAUSE_S - 1)
+    assert bench.found == [(1, first.offset - BATCH_BYTES)]
+
+
+def test_a_damaged_head_of_a_segment_is_found_and_what_was_mended_is_looked_at_again(bench: Bench) -> None:
+    (first,) = bench.log.pin(1, 0)
+    bench.flip(first.path, 30)
+    bench.scrubber.segment_was_mended(1)
+    bench.loop.settle()
+    assert bench.found == [(1, 0)]
+    bench.log.unpin([first])
+    assert not bench.log._pins

@@ -167,10 +167,14 @@ def test_an_old_entry_that_rotted_is_told_when_it_is_read(tmp_path: Path) -> Non
     at = data.index(b"1/3 ")
     data[at] ^= 1
     rewrite(segment_path(tmp_path, 1), data)
-    assert log.entries(1, 3, 1 << 20) == entries(1, 2)
+    told: list[int] = []
+    log.is_damaged = told.append
+    assert log.entries(1, 9, 1 << 20) == entries(1, 2)
+    assert told == []
     with pytest.raises(LogCorrupt, match="entry 3 does not match") as caught:
-        log.entries(1, 9, 1 << 20)
+        log.entries(3, 9, 1 << 20)
     assert caught.value.offset < at
+    assert told == [3]
     log.close()
 
 
