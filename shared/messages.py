@@ -182,6 +182,19 @@ class TransferLeader:
     worker: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """-> {"worker": id, "peers": {id: "host:port"}, "more": bool}, body: JSON, a list of what this worker has said and
+    heard of consensus of late, behind the event of number `after`, oldest first. Any worker tells its own.
+
+    An event is [number, seconds since 1970 by this worker's clock, "sent" | "heard", peer, message, {field: value}], or
+    "role", leader or null, role, {"term"}; or "applied", null, "", {"index"}.
+    """
+
+    op: ClassVar[str] = "trace"
+    after: int = 0
+
+
 # --- files
 
 
@@ -399,19 +412,19 @@ class Predict:
 
 
 Operation = (
-    Status | OpenSession | Records | AddMember | RemoveMember | TransferLeader | BeginUpload | UploadChunk
+    Status | OpenSession | Records | AddMember | RemoveMember | TransferLeader | Trace | BeginUpload | UploadChunk
     | FinishUpload | AbandonUpload | Put | Remove | Files | FindFile | Read
     | Verify | AddExample | FindDataset | Train | Models | ShowModel | Cancel | Promote | RollBack | NoteEvaluation
     | Predict
 )  # fmt: skip
 
-ANY_WORKER: frozenset[type[Any]] = frozenset((Read, AbandonUpload, Predict))
+ANY_WORKER: frozenset[type[Any]] = frozenset((Read, AbandonUpload, Predict, Trace))
 """What others than the leader answer, too."""
 
 OPERATIONS: dict[str, type[Any]] = {
     operation.op: operation
     for operation in (
-        Status, OpenSession, Records, AddMember, RemoveMember, TransferLeader, BeginUpload, UploadChunk, FinishUpload,
+        Status, OpenSession, Records, AddMember, RemoveMember, TransferLeader, Trace, BeginUpload, UploadChunk, FinishUpload,
         AbandonUpload, Put, Remove, Files, FindFile, Read,
         Verify, AddExample, FindDataset, Train, Models, ShowModel, Cancel, Promote, RollBack, NoteEvaluation,
         Predict,

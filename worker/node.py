@@ -21,6 +21,7 @@ from worker.children import Children
 from worker.door import Door
 from worker.driver import Driver, Taken, first_unfounded
 from worker.exchange import Exchange
+from worker.flight import FlightRecorder
 from worker.formation import Standing, find_place, keep_formation, load_formation
 from worker.installation import Installation
 from worker.loop import Loop
@@ -94,6 +95,7 @@ class Node:
         if self.entry_log.torn_bytes:
             self.log(f"cut {self.entry_log.torn_bytes} bytes of an unfinished write off the log")
 
+        self.flight = FlightRecorder()
         self.requests = Requests(self)
         self._door = Door(self)
         self.transfers = Transfers(self.loop)
@@ -182,6 +184,7 @@ class Node:
         if self.formation is None and not self._found_place():
             return self.loop.now + ROW_S
         deadline = self.driver.pump(self.loop.now)
+        self.flight.applied(self.registry.applied_index)
         self.snapshots.look()
         self.records.flush()
         self._coordinator.assign()
@@ -230,6 +233,7 @@ class Node:
     def hear(self, message: Message) -> None:
         """A peer's consensus message; raises `Violation`."""
         if self.formation is not None:  # else: a disk without a past holds its tongue until it has its place
+            self.flight.heard(message)
             self.driver.step(message, self.loop.now)
 
     def peer_lost(self, peer: str) -> None:
@@ -240,6 +244,7 @@ class Node:
     # --- what the driver causes (driver.Surroundings)
 
     def send(self, message: Message) -> None:
+        self.flight.sent(message)
         self.links.send(message)
 
     def persist(self, batch: Any, number: int) -> None:
@@ -299,6 +304,7 @@ class Node:
         self.log(
             f"{leadership.role.value} in term {leadership.term}, leader {leadership.leader or 'unknown'}"
         )
+        self.flight.stood(leadership)
         if leadership.role is Role.LEADER:
             # Jobs go on once all that earlier leaders have committed is applied, this term's no-op included.
             self._caught_up_for = leadership.term

@@ -20,6 +20,7 @@ from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import FileRow
 from worker.serving.journal import NOTES_AT_ONCE, Notes
+from worker.settings import write_address
 from worker.storage.disk import Corrupt
 from worker.training import plan
 from worker.transfers import as_refusal
@@ -44,6 +45,7 @@ class Requests:
             messages.AddMember: self._add_member,
             messages.RemoveMember: self._remove_member,
             messages.TransferLeader: self._transfer_leader,
+            messages.Trace: self._trace,
             messages.BeginUpload: self._begin_upload,
             messages.UploadChunk: self._upload_chunk,
             messages.FinishUpload: self._finish_upload,
@@ -149,6 +151,12 @@ class Requests:
                 self.fail(request, error)
 
         return heard
+
+    def _trace(self, request: Request, asked: messages.Trace) -> None:
+        rows, more = self._node.flight.page(asked.after)
+        peers = {id: write_address(address) for id, address in self._node.links.addresses.items()}
+        told = {"worker": self._node.settings.id, "peers": peers, "more": more}
+        request.reply(told, json.dumps(rows, separators=(",", ":")).encode())
 
     # --- files
 
