@@ -15,6 +15,7 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from worker.raft.messages import (
@@ -57,7 +58,8 @@ class _AppendNote(NamedTuple):
     entries: int
 
 
-class _SnapshotNote(NamedTuple):
+@dataclass(slots=True)
+class _SnapshotNote:
     """An `InstallSnapshot` without its bytes."""
 
     to: str

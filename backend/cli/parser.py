@@ -15,6 +15,7 @@ from backend.cli import (
     predict,
     promote,
     records,
+    trace,
     train,
 )
 
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         export,
         records,
         load,
+        trace,
         desktop,
     ):
         family.add_commands(commands)
