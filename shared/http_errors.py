@@ -29,6 +29,16 @@ class BadRequest(HttpError):
     fatal = True
 
 
+class Unauthorized(HttpError):
+    """A password is asked for; ``WWW-Authenticate`` says so to the browser."""
+
+    status = 401
+
+    def __init__(self, realm: str) -> None:
+        challenge = f'Basic realm="{realm}", charset="UTF-8"'
+        super().__init__("This page asks for a password.", (("WWW-Authenticate", challenge),))
+
+
 class Forbidden(HttpError):
     """The request is understood, and this client may not make it."""
 
@@ -56,6 +66,15 @@ class RequestTimeout(HttpError):
 
     status = 408
     fatal = True
+
+
+class RangeNotSatisfiable(HttpError):
+    """None of the bytes that were asked for exist; ``Content-Range`` says how many there are."""
+
+    status = 416
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__("These bytes are not there.", (("Content-Range", f"bytes */{size_bytes}"),))
 
 
 class LengthRequired(HttpError):

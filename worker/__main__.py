@@ -16,7 +16,7 @@ from shared.handshake import MAX_IDENTITY_BYTES
 from worker.children import CHILD_FLAG
 from worker.descriptors import allow_enough
 from worker.raft.entries import MAX_MEMBERS
-from worker.settings import Settings, read_address, read_keys, read_peers
+from worker.settings import Settings, read_address, read_keys, read_password, read_peers
 
 T = TypeVar("T")
 QUOTA_LEAST_BYTES = 64 * 1_048_576
@@ -99,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         help="processes that train (default: all cores)",
     )
     parser.add_argument(
+        "--monitor-password",
+        type=Path,
+        metavar="FILE",
+        help="a file with the password that the monitor asks for (default: it asks for none)",
+    )
+    parser.add_argument(
         "--quota",
         type=int,
         metavar="BYTES",
@@ -151,6 +157,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         keys=read_keys(parsed.keys),
         cores=parsed.cores,
         quota_bytes=parsed.quota,
+        monitor_password=None if parsed.monitor_password is None else read_password(parsed.monitor_password),
     )
     given = {
         "compact_entries": parsed.compact_entries,

@@ -5,8 +5,11 @@ blob in the log only once a majority reports to hold it (DESIGN 5); a worker tha
 whoever has it.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from shared.errors import Busy, MinkaError, Refused, TimedOut
 from shared.messages import CHUNK_BYTES
@@ -20,6 +23,8 @@ from worker.transfers import Transfers, as_refusal
 from worker.uploads import Uploads
 
 LOOK_S = 0.2
+ENDED_KEPT = 50
+SHOWN_LIMIT = 100
 HOLD_S = 120.0
 
 
@@ -42,8 +47,21 @@ class Exchange:
         self._voters = voters
         self._pulls = Pulls(loop, store, transfers, links)
         self._uploads = Uploads(loop, store, transfers)
+        self.ended: deque[dict[str, Any]] = deque(maxlen=ENDED_KEPT)
+        """The last transfers that came to their end, oldest first."""
+        self._pulls.came = partial(self._came, "pull")
+        self._uploads.came = partial(self._came, "upload")
         self.was_read: Callable[[str], None] = lambda digest: None
         """Told when somebody was given the last bytes of a blob."""
+
+    # --- what people see
+
+    def under_way(self) -> list[dict[str, Any]]:
+        """Blobs on their way to this worker: "pull" from a peer, "upload" from a client; `done` of `bytes` are here."""
+        return [*self._pulls.under_way(), *self._uploads.under_way()][:SHOWN_LIMIT]
+
+    def _came(self, way: str, digest: str, size_bytes: int) -> None:
+        self.ended.append({"way": way, "digest": digest, "bytes": size_bytes, "time": time.time()})
 
     # --- what this worker needs
 

@@ -8,6 +8,9 @@ of each entry in one row, which says all that there is to say of the naming of a
     record, time_ms, client, kind            of one that left a record
     name, bytes, digest                      of one that named a file; its id is the index
     [[client, summary], ...]                 of one that left several records: of the second on, whose numbers follow
+
+Vitals (timers, round trips, transfers, shards) are told once a second, and at each turn while something is under way; the
+rounds of a model once each, as they come.
 """
 
 import contextlib
@@ -36,12 +39,15 @@ NOTICES_KEPT = 200
 PENDING_LIMIT = 10_000
 """Rows that a monitor may be behind: then it begins anew, and is told no more of the entries that waited."""
 
+ROUNDS_AGAIN = 20
 BEHIND_BYTES = 4 * 1_048_576
 """A monitor that has so much yet to take is told nothing more for the moment."""
 
 _to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 StatusView = Callable[[], dict[str, Any]]
+ModelView = Callable[[str], tuple[dict[str, Any], list[dict[str, Any]]] | None]
+"""All of a model but its summary, and its rounds so far; None when there is no such model."""
 RecordsTail = Callable[[int], list[dict[str, Any]]]
 
 
@@ -49,13 +55,25 @@ class MonitorFeed:
     """Feeds one monitor process."""
 
     def __init__(
-        self, loop: Loop, child: Child, registry: Registry, status: StatusView, tail: RecordsTail
+        self,
+        loop: Loop,
+        child: Child,
+        registry: Registry,
+        status: StatusView,
+        tail: RecordsTail,
+        vitals: StatusView,
+        model: ModelView,
     ) -> None:
         self._loop = loop
         self._child = child
         self._registry = registry
         self._status = status
         self._tail = tail
+        self._vitals = vitals
+        self._model = model
+        self._vitals_at = float("-inf")
+        self._busy = False
+        self._rounds_told: dict[str, int] = {}
         self._changes: dict[tuple[str, int | str], Change] = {}
         """The newest change of each row, but for files that were named."""
         self._applied: deque[tuple[Entry, Outcome | None]] = deque()
@@ -90,10 +108,10 @@ class MonitorFeed:
             if len(self._changes) > PENDING_LIMIT:
                 self._joined()
 
-    def noticed(self, kind: str, text: str) -> None:
-        """Something has happened to this worker alone, such as damage of its disk."""
+    def noticed(self, kind: str, text: str, **facts: Any) -> None:
+        """Something has happened as this worker saw it, such as damage of its disk; `facts` say the same to programs."""
         self._noticed += 1
-        notice = {"notice": self._noticed, "time": time.time(), "kind": kind, "text": text}
+        notice = {"notice": self._noticed, "time": time.time(), "kind": kind, "text": text, **facts}
         self._notices.append(notice)
         if self._child.connection is not None:
             self._send("notices", {"notices": [notice]})
@@ -109,6 +127,8 @@ class MonitorFeed:
         self._applied_rows = 0
         self._changes.clear()
         self._told = {}
+        self._rounds_told.clear()
+        self._vitals_at = float("-inf")
         self._send("reset", {})
         if self._notices:
             self._send("notices", {"notices": list(self._notices)})
@@ -125,11 +145,21 @@ class MonitorFeed:
         if status != self._told or self._loop.now - self._told_at >= STATUS_S:
             self._told, self._told_at = status, self._loop.now
             self._send("status", status)
+        self._send_vitals()
         # A file that was named since is told here or with the whole, never with neither.
         while self._applied:
             self._send("applied", {"rows": self._take_applied()})
         # A row that has moved since the whole was begun comes after it, and so wins.
         self._send_changes(self._take_whole() or self._take_changes())
+
+    def _send_vitals(self) -> None:
+        if self._loop.now - self._vitals_at < STATUS_S and not self._busy:
+            return
+        vitals = self._vitals()
+        # Once more after the end, so that the monitor sees that it is over.
+        self._busy = bool(vitals["transfers"] or vitals["jobs"])
+        self._vitals_at = self._loop.now
+        self._send("vitals", {"vitals": vitals})
 
     def _take_applied(self) -> list[list[Any]]:
         rows, room = [], PIECE_ROWS
@@ -156,8 +186,25 @@ class MonitorFeed:
         return [self._changes.pop(key) for key in keys]
 
     def _send_changes(self, changes: list[Change]) -> None:
-        rows = [{"set": change.set, "id": change.id, "value": change.value} for change in changes]
+        rows = []
+        for change in changes:
+            value = change.value
+            found = self._model(str(change.id)) if change.set == "models" and value is not None else None
+            if value is not None and found is not None:
+                value = value | found[0]
+                self._send_rounds(str(change.id), found[1])
+            rows.append({"set": change.set, "id": change.id, "value": value})
         self._send_rows("changes", "changes", rows, index=self._registry.applied_index)
+
+    def _send_rounds(self, model: str, history: list[dict[str, Any]]) -> None:
+        """What this monitor was not told of a model's rounds yet; at first no more than a chart can show."""
+        told = self._rounds_told.get(model, 0)
+        if history and history[-1]["round"] >= told:
+            # The last ones again: what they reached on the test set is known a little later.
+            fresh = [row for row in history if row["round"] > told - ROUNDS_AGAIN]
+            self._rounds_told[model] = fresh[-1]["round"]
+            step = -(-len(fresh) // PIECE_ROWS)
+            self._send("rounds", {"model": model, "rounds": fresh[::-step][::-1]})
 
     def _send_rows(self, about: str, name: str, rows: list[dict[str, Any]], **also: int) -> None:
         for start in range(0, len(rows), PIECE_ROWS):

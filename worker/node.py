@@ -10,24 +10,22 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared import fields
 from shared.errors import Busy, MinkaError, Refused, Unreachable
-from shared.frames import Frame
 from shared.messages import INLINE_BYTES
 from worker.children import Children
 from worker.door import Door
 from worker.driver import Driver, Taken, first_unfounded
 from worker.exchange import Exchange
 from worker.flight import FlightRecorder
-from worker.formation import Standing, find_place, keep_formation, load_formation
+from worker.formation import find_place, keep_formation, load_formation
 from worker.installation import Installation
 from worker.loop import Loop
-from worker.monitor_feed import MonitorFeed
 from worker.needs import Needs
 from worker.opening import open_data
+from worker.outlook import ROW_S, Outlook
 from worker.peers import PeerLinks
 from worker.raft.config import Config
 from worker.raft.entries import Entry, Membership, SnapshotMeta
@@ -37,7 +35,7 @@ from worker.raft.ready import Leadership, Role, SnapshotChunk
 from worker.registry import commands
 from worker.registry.commands import Blob
 from worker.registry.registry import Outcome
-from worker.registry.rows import Change, ModelRow
+from worker.registry.rows import ModelRow
 from worker.repairs import Repairs
 from worker.requests import Requests
 from worker.roster import Roster
@@ -56,13 +54,13 @@ from worker.storage.snapshots import SnapshotStore
 from worker.storage.writer import LogWriter
 from worker.training.coordinator import Coordinator
 from worker.training.environment import child_environment
+from worker.training.job import Job
 from worker.training.pool import TrainerPool
 from worker.training.workshop import Workshop
 from worker.transfers import Transfers
 from worker.verification import Auditor
 from worker.watchers import WAITING_LIMIT, ModelWatchers, Records
 
-ROW_S = 0.2
 LOOK_AGAIN_S = 0.5
 RECORDS = "records"
 
@@ -76,8 +74,6 @@ class Node:
         self.loop = Loop()
         self.loop.held_up = self.log
         self._failure: BaseException | None = None
-        self._monitor: str | None = None
-        """Where browsers find the monitor, once it listens."""
         self._when_applied: list[tuple[int, Callable[[], None]]] = []
         self._caught_up_for: int | None = None
 
@@ -86,7 +82,8 @@ class Node:
         self._lock = disk.lock(settings.data / "lock")
         self.cluster = settings.keys.cluster_id
         self.disk = disk
-        self._identity, self.entry_log, found = open_data(disk, settings, self.cluster, self.log)
+        identity, self.entry_log, found = open_data(disk, settings, self.cluster, self.log)
+        self.incarnation = identity.incarnation
         self.formation = load_formation(disk, settings.data)
         self._reserve = Reserve(disk, settings.data)
         self._reserve.restore()
@@ -104,21 +101,19 @@ class Node:
             self.loop, settings.id, self.cluster, settings.keys.cluster, self.peer_lost, self.log
         )
         self.exchange = Exchange(self.loop, self.store, self.transfers, self.links, self.voters)
-        self._children = Children(self.loop, settings.id, self.log)
+        self.children = Children(self.loop, settings.id, self.log)
         self.registry = found.registry
-        self.snapshots = Snapshots(
-            self, SnapshotStore(disk, settings.data / SNAPSHOTS), found, self._children
-        )
+        self.snapshots = Snapshots(self, SnapshotStore(disk, settings.data / SNAPSHOTS), found, self.children)
         self.installation = Installation(self)
         self.needs = Needs(self)
         self.driver = self._make_driver()
 
         environment = child_environment(os.environ)
-        pool = TrainerPool(self.loop, self._children, settings.cores, environment)
+        pool = TrainerPool(self.loop, self.children, settings.cores, environment)
         self.workshop = Workshop(self, pool, settings.data / "scratch")
-        self._coordinator = Coordinator(self.loop, self.workshop)
-        self.watchers = ModelWatchers(self.loop, self._coordinator.jobs)
-        self.service = PredictionService(self.loop, self._children, environment, self.workshop.blob_path)
+        self.coordinator = Coordinator(self.loop, self.workshop)
+        self.watchers = ModelWatchers(self.loop, self.coordinator.jobs)
+        self.service = PredictionService(self.loop, self.children, environment, self.workshop.blob_path)
         self.journal = Journal(self)
         self.predictions = Predictions(self)
         self.auditor = Auditor(self)
@@ -126,18 +121,18 @@ class Node:
         self.scrubber = Scrubber(self)
         self.exchange.was_read = self.scrubber.blob_was_read
         self.entry_log.is_damaged = self.repairs.entry
-        self._feed = self._start_monitor()
+        self.outlook = Outlook(self, str(settings.data / RECORDS))
         for peer, address in settings.peers.items():
             self.links.add(peer, address)
         for peer in self.registry.members:
             self._member_changed(peer)
         self.roster = Roster(self)
-        self._tell_row()
+        self.outlook.start()
         # Last: its thread would outlive a failure of anything before.
         self._writer: LogWriter[int] = LogWriter(
             self.entry_log,
             done=lambda numbers: self.loop.post(lambda: self.driver.persisted(numbers[-1])),
-            failed=lambda error: self.loop.post(lambda: self._fail(error)),
+            failed=lambda error: self.loop.post(lambda: self.fail(error)),
             full=lambda error: self.loop.post(lambda: self.space.is_full(error)),
             reserve=self._reserve,
         )
@@ -160,6 +155,11 @@ class Node:
             snapshots=self.snapshots.store,
         )
         return Driver(core, self.entry_log, self.registry, self, unfounded)
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """Those that this worker drives, while it leads."""
+        return self.coordinator.jobs
 
     # --- its life
 
@@ -187,14 +187,14 @@ class Node:
         self.flight.applied(self.registry.applied_index)
         self.snapshots.look()
         self.records.flush()
-        self._coordinator.assign()
+        self.coordinator.assign()
         self.watchers.look()
         return deadline
 
     def _found_place(self) -> bool:
         """Whether this worker, which had nothing at its start, may take part from now on."""
         rows = {peer: row for peer, row in self.links.rows.items() if self.links.reachable(peer)}
-        place = find_place(self.settings.id, self._identity.incarnation, self.settings.peers, rows)
+        place = find_place(self.settings.id, self.incarnation, self.settings.peers, rows)
         if place is None:
             return False
         keep_formation(self.disk, self.settings.data, place)
@@ -205,7 +205,7 @@ class Node:
 
     def _close(self) -> None:
         leaving = Unreachable(f"Worker {self.settings.id} is stopping.")
-        self._children.close()
+        self.children.close()
         self.links.close(leaving)
         self._door.close(leaving)
         self._writer.close()
@@ -214,7 +214,7 @@ class Node:
         self._lock.release()
         self.loop.close()
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """The disk or the code can't be trusted any more: nothing more is promised, the process ends."""
         self._failure = error
         self.loop.stop()
@@ -228,7 +228,7 @@ class Node:
     def notice(self, kind: str, text: str) -> None:
         """Something about this worker that its monitor shows: kind "damage", "repair" or "space"."""
         self.log(f"{kind}: {text}")
-        self._feed.noticed(kind, text)
+        self.outlook.feed.noticed(kind, text)
 
     def hear(self, message: Message) -> None:
         """A peer's consensus message; raises `Violation`."""
@@ -239,7 +239,7 @@ class Node:
     def peer_lost(self, peer: str) -> None:
         """A connection to or from this worker broke."""
         self.driver.core.peer_lost(peer, self.loop.now)
-        self._coordinator.lost(peer)
+        self.coordinator.lost(peer)
 
     # --- what the driver causes (driver.Surroundings)
 
@@ -251,7 +251,7 @@ class Node:
         try:
             self._writer.submit(batch, number)
         except Busy as error:
-            self._fail(error)
+            self.fail(error)
 
     def missing(self, blobs: tuple[Blob, ...]) -> set[str]:
         return self.needs.missing(blobs)
@@ -259,7 +259,8 @@ class Node:
     def applied(self, entry: Entry, outcome: Outcome | None) -> None:
         self.snapshots.applied(entry)
         self.space.took(len(entry.data))
-        self._feed.applied(entry, outcome)
+        self.outlook.feed.applied(entry, outcome)
+        self.outlook.applied(entry)
         if outcome is not None:
             self.records.add(outcome.records)
             for change in outcome.changes:
@@ -270,7 +271,7 @@ class Node:
         self._answer_waiting()
 
     def _model_changed(self, model: ModelRow) -> None:
-        self._coordinator.changed(model)
+        self.coordinator.changed(model)
         if model.status in ("cancelled", "failed"):
             self.workshop.ended(model.id)
         if model.aliases:
@@ -292,7 +293,7 @@ class Node:
         self.installation.restored()
         for peer in self.registry.members:
             self._member_changed(peer)
-        self._feed.replaced()
+        self.outlook.feed.replaced()
         self._answer_waiting()
 
     def _member_changed(self, id: str) -> None:
@@ -311,9 +312,9 @@ class Node:
             self.driver.read(self._caught_up)
         else:
             self._caught_up_for = None
-            self._coordinator.follow()
+            self.coordinator.follow()
         self.journal.led()
-        self._tell_row(again=False)
+        self.outlook.led(leadership)
 
     def time_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -322,7 +323,7 @@ class Node:
         if isinstance(error, Busy):
             self.loop.call_later(LOOK_AGAIN_S, lambda: self.driver.read(self._caught_up))
         elif error is None and self._caught_up_for is not None:
-            self._coordinator.lead(self._caught_up_for, list(self.registry.models.values()))
+            self.coordinator.lead(self._caught_up_for, list(self.registry.models.values()))
 
     # --- what requests need
 
@@ -362,79 +363,3 @@ class Node:
     def voters(self) -> frozenset[str]:
         """The workers whose majority decides."""
         return self.driver.core.status().membership.voters
-
-    def job_moved(self) -> None:
-        """A round was computed, ahead of the log: whoever looks is told."""
-        for job in self._coordinator.jobs.values():
-            if job.live:
-                self._feed.changed(Change("models", job.model.id, self.watchers.summary(job.model)))
-
-    def own_row(self) -> dict[str, Any]:
-        """This worker's row of `minka status`."""
-        status = self.driver.core.status()
-        return {
-            "id": self.settings.id,
-            "address": write_address(self.settings.advertise),
-            "monitor": self._monitor,
-            "role": status.role.value,
-            "reachable": True,
-            "term": status.term,
-            "commit_index": status.commit_index,
-            "applied_index": self.registry.applied_index,
-            "state_digest": self.registry.state_digest,
-            "files": len(self.registry.files),
-            "models": len(self.registry.models),
-            "cores": self.settings.cores,
-            "room": self.space.room_bytes,
-            "leader": status.leader,
-        }
-
-    def standing(self) -> Standing:
-        """What newcomers look for among what this worker tells its peers."""
-        status = self.driver.core.status()
-        return Standing(
-            formed=self.formation is not None,
-            role=status.role.value,
-            incarnation=self._identity.incarnation,
-            voters=tuple(sorted(status.membership.voters)),
-            learners=tuple(sorted(status.membership.learners)),
-            founders={} if self.formation is None else self.formation.founders,
-            disks={id: row.incarnation for id, row in sorted(self.registry.members.items())},
-        )
-
-    def cluster_status(self) -> dict[str, Any]:
-        """The answer to `minka status`, on the leader."""
-        own = self.own_row()
-        workers = sorted([own, *self.links.known_rows()], key=lambda row: str(row["id"]))
-        return {
-            "leader": own["leader"],
-            "term": own["term"],
-            "commit_index": own["commit_index"],
-            "workers": workers,
-        }
-
-    # --- what the monitor and the peers are told
-
-    def _start_monitor(self) -> MonitorFeed:
-        host, port = self.settings.monitor
-        records = str(self.settings.data / RECORDS)
-        settings = {"listen_host": host, "listen_port": port, "static": None, "records": records}
-        child = self._children.add("monitor", "worker.monitor", settings, os.environ)
-        child.heard = self._monitor_said
-        feed = MonitorFeed(self.loop, child, self.registry, self._monitor_status, self.records.tail)
-        child.start()
-        return feed
-
-    def _monitor_said(self, frame: Frame) -> None:
-        if frame.header.get("about") == "listening":
-            self._monitor = str(frame.header.get("address"))
-        elif frame.header.get("about") == "failed":
-            self._fail(Refused(str(frame.header.get("reason")), "Choose another --monitor."))
-
-    def _monitor_status(self) -> dict[str, Any]:
-        return {"row": self.own_row(), "peers": self.links.known_rows()}
-
-    def _tell_row(self, *, again: bool = True) -> None:
-        self.links.tell(self.own_row() | fields.encode(self.standing()))
-        if again:
-            self.loop.call_later(ROW_S, self._tell_row)

@@ -136,7 +136,8 @@ class PeerLinks:
         self.names = Names(loop)
         self._lost = lost
         self._log = log
-        self._heard: dict[str, float] = {}
+        self.heard: dict[str, float] = {}
+        """When each peer last told about itself, by the loop's clock."""
         self._links: dict[str, dict[str, _Link]] = {}
         self._refusals: dict[str, str] = {}
 
@@ -153,7 +154,7 @@ class PeerLinks:
         """Forget a member."""
         self.addresses.pop(peer, None)
         self.rows.pop(peer, None)
-        self._heard.pop(peer, None)
+        self.heard.pop(peer, None)
         self._refusals.pop(peer, None)
         for link in self._links.pop(peer, {}).values():
             link.close(Unreachable(f"{peer} is no member any more."))
@@ -195,19 +196,19 @@ class PeerLinks:
             raise ProtocolViolation(f"{peer} tells about itself what cannot be.")
         if peer in self._links:
             self.rows[peer] = row
-            self._heard[peer] = self.loop.now
+            self.heard[peer] = self.loop.now
             self._refusals.pop(peer, None)
 
     def _cut_silent(self) -> None:
         since = self.loop.now - SILENT_S
         for peer, channels in list(self._links.items()):
             for link in channels.values():
-                if link.connection is not None and max(link.opened_at, self._heard.get(peer, 0.0)) < since:
+                if link.connection is not None and max(link.opened_at, self.heard.get(peer, 0.0)) < since:
                     link.connection.close(Unreachable(f"{peer} has been silent for {SILENT_S:g} s."))
 
     def reachable(self, peer: str) -> bool:
         """Whether this peer told about itself of late."""
-        return self.loop.now - self._heard.get(peer, float("-inf")) < STALE_S
+        return self.loop.now - self.heard.get(peer, float("-inf")) < STALE_S
 
     def known_rows(self) -> list[dict[str, Any]]:
         """The row of every peer as this worker last heard it, in order of id."""

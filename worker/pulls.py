@@ -39,12 +39,18 @@ class Pulls:
         self.store = store
         self.transfers = transfers
         self._links = links
+        self.came: Callable[[str, int], None] = lambda digest, size_bytes: None
+        """Told of each blob that has come."""
         self._pulls: dict[str, Pull] = {}
         self._waiting: deque[Pull] = deque()
         self._active = 0
 
     def __len__(self) -> int:
         return len(self._pulls)
+
+    def under_way(self) -> list[dict[str, Any]]:
+        """Every pull, with the peer that it asks now, if any."""
+        return [pull.public() for pull in self._pulls.values()]
 
     def want(self, blob: Blob, held: Held) -> None:
         """Pull `blob`, for as long as that takes; only this worker's own disk can make it fail."""
@@ -108,6 +114,11 @@ class Pull:
         """Offsets: bytes asked of the source, given to the lane, and stored."""
         self._early: dict[int, bytes] = {}
         self._delay_s = RETRY_S
+
+    def public(self) -> dict[str, Any]:
+        source = None if self._source is None or self._upload is None else self._source.about.id
+        about = {"way": "pull", "digest": self.blob.digest, "bytes": self.blob.size_bytes}
+        return about | {"done": self._written, "from": source}
 
     def attempt(self) -> None:
         store, blob = self._pulls.store, self.blob
@@ -193,6 +204,8 @@ class Pull:
     def _settle(self, error: MinkaError | None) -> None:
         """The bytes are here, or this worker's own disk fails: who waits is told, and the pull is over."""
         self._pulls.forget(self)
+        if error is None:
+            self._pulls.came(self.blob.digest, self.blob.size_bytes)
         heard, self.heard = self.heard, []
         self._end(lambda: None)
         for held in heard:

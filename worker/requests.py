@@ -121,7 +121,7 @@ class Requests:
     # --- the cluster
 
     def _status(self, request: Request, _: messages.Status) -> None:
-        self._reply_after_read(request, self._node.cluster_status)
+        self._reply_after_read(request, self._node.outlook.cluster_status)
 
     def _open_session(self, request: Request, asked: messages.OpenSession) -> None:
         self._propose(request, commands.OpenSession(asked.client, self._node.time_ms()))
@@ -333,6 +333,8 @@ class PeerRequests:
                     self._entry(request, fields.decode(_Entry, request.fields))
                 case "note":
                     self._note(request)
+                case "ping":
+                    request.reply({})
                 case "needs":
                     self._node.needs.answer(request)
                 case "records":

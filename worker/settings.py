@@ -43,6 +43,8 @@ class Settings:
     """A blob that nothing names is removed when it was not in use for so long."""
     quota_bytes: int | None = None
     """What the worker's folder may hold; None: as much as its disk."""
+    monitor_password: str | None = None
+    """What a browser must know to be shown the monitor; None: nothing."""
     scrub_pause_s: float = 60.0
     """Between two readings of all that is on the disk."""
 
@@ -87,3 +89,15 @@ def read_keys(path: Path) -> Keys:
     if len(keys.cluster) != 32 or len(keys.client) != 32:
         raise Refused(f"The keys in {path} are not 32 bytes long.", advice)
     return keys
+
+
+def read_password(path: Path) -> str:
+    """The first line of a file; raises `Refused` with what is wrong with it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Refused(f"The password file {path} cannot be read: {reason}.") from error
+    if not lines or not lines[0]:
+        raise Refused(f"{path} holds no password.", "Write it into the first line.")
+    return lines[0]

@@ -5,7 +5,9 @@ for it to go on with; its place here is given up after `IDLE_S`, and the bytes a
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from shared.errors import Busy, MinkaError, Refused
 from worker.connections import Request
@@ -40,11 +42,26 @@ class Uploads:
         self._loop = loop
         self._store = store
         self._transfers = transfers
+        self.came: Callable[[str, int], None] = lambda digest, size_bytes: None
+        """Told of each blob that has come."""
         self._open: dict[str, _Receiving] = {}
         self._sweep()
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def under_way(self) -> list[dict[str, Any]]:
+        """Every upload."""
+        return [
+            {
+                "way": "upload",
+                "digest": one.blob.digest,
+                "bytes": one.blob.size_bytes,
+                "done": 0 if one.upload is None else one.upload.offset,
+                "from": None,
+            }
+            for one in self._open.values()
+        ]
 
     def begin(self, request: Request, blob: Blob) -> None:
         """Open or resume an upload; the answer says at which offset to go on."""
@@ -108,6 +125,8 @@ class Uploads:
 
         def finished(_: None, error: BaseException | None) -> None:
             self._forget(receiving)
+            if error is None:
+                self.came(digest, receiving.blob.size_bytes)
             held(None if error is None else as_refusal(error))
 
         receiving.lane.run(finish, finished)

@@ -38,7 +38,7 @@ class FakeNode:
     Raises OSError when the monitor says that it cannot listen.
     """
 
-    def __init__(self, records: Path, listen_port: int = 0) -> None:
+    def __init__(self, records: Path, listen_port: int = 0, password: str | None = None) -> None:
         """`records`: the folder for the node's records."""
         self.records = RecordFile(OsDisk(), records)
         token = secrets.token_bytes(32)
@@ -55,6 +55,8 @@ class FakeNode:
                 "listen_port": listen_port,
                 "static": None,
                 "records": str(records),
+                "data": str(records),
+                "password": password,
             }
             self.process = subprocess.Popen([sys.executable, "-m", "worker.monitor"], stdin=subprocess.PIPE)
             assert self.process.stdin is not None

@@ -1,12 +1,14 @@
 """The monitor process: ``python -m worker.monitor``, started by its node and ending with it.
 
 On standard input the node gives one line of JSON: besides what every child is told, ``listen_host``, ``listen_port`` (0:
-any free one), ``records`` (the folder with the node's records), ``static`` (a folder with the pages, null: the installed
-ones) and ``names`` (host names under which people may open it, optional). It answers with the notice ``listening`` and
-its ``address``, or with ``failed`` and the ``reason``.
+any free one), ``records`` (the folder with the node's records), ``data`` (the folder with all of the node's), ``password``
+(which pages ask for, or null), ``static`` (a folder with the pages, null: the installed ones) and ``names`` (host names
+under which people may open it, optional). It answers with the notice ``listening`` and its ``address``, or with ``failed``
+and the ``reason``.
 """
 
 import importlib.resources
+import os
 import signal
 import socket
 import sys
@@ -18,6 +20,7 @@ from shared.frames import Frame, FrameType
 from shared.http_server import HttpServer
 from worker.child import join_node
 from worker.monitor.feed import Feed
+from worker.monitor.machine import Machine
 from worker.monitor.search import RecordSearch
 from worker.monitor.site import Site, host_rule
 from worker.monitor.view import View
@@ -31,9 +34,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the node ends this process
     node, settings = join_node()
     view = View()
-    feed = Feed(node, view)
+    feed = Feed(node, view, Machine(Path(settings["data"]), os.getppid()))
     search = RecordSearch(RecordArchive(Path(settings["records"])))
-    site = Site(view, _pages(settings), feed.status_age_s, search)
+    site = Site(view, _pages(settings), feed.status_age_s, search, settings.get("password"))
     listen = (str(settings["listen_host"]), int(settings["listen_port"]))
     try:
         server = HttpServer(listen, site.handle, allows_host=host_rule(_names(settings)))

@@ -9,18 +9,23 @@ from shared.errors import ProtocolViolation, TimedOut, Unreachable
 from shared.frames import Frame, FrameType
 from shared.http_server import HttpServer
 from shared.stream import FrameStream
+from worker.monitor.machine import Machine
 from worker.monitor.site import Site
 from worker.monitor.view import View
 
 PUBLISH_EVERY_S = 0.1
+SAMPLE_S = 1.0
 FRAMES_AT_ONCE = 64
 
 
 class Feed:
     """Takes what the node sends into the view; what pages show is at most `PUBLISH_EVERY_S` behind it."""
 
-    def __init__(self, node: FrameStream, view: View, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, node: FrameStream, view: View, machine: Machine, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._node = node
+        self._machine = machine
         self._view = view
         self._clock = clock
         self._heard_at: float | None = None
@@ -37,6 +42,12 @@ class Feed:
         self._site = site
         server.add_reader(self._node, self._receive)
         server.call_soon(self._receive)
+        self._sample()
+
+    def _sample(self) -> None:
+        self._server.call_later(SAMPLE_S, self._sample)
+        self._view.sample(self._clock(), time.time(), self._machine.look())
+        self._publish_soon()
 
     def _receive(self) -> None:
         """Takes the frames that have come, a bounded number before pages are served again."""

@@ -12,6 +12,13 @@ WAITING_LIMIT = 16
 SEARCH_CHARACTERS = 200
 
 
+def search_words(text: str) -> list[str]:
+    """In lower case. Raises `BadRequest` for a text that is too long."""
+    if len(text) > SEARCH_CHARACTERS:
+        raise BadRequest(f"search has more than {SEARCH_CHARACTERS} characters.")
+    return text.lower().split()
+
+
 class RecordSearch:
     """Answers a few searches at a time, one after the other."""
 
@@ -25,12 +32,11 @@ class RecordSearch:
 
         Raises `BadRequest` for a text that is too long, `ServiceUnavailable` when too many wait.
         """
-        if len(text) > SEARCH_CHARACTERS:
-            raise BadRequest(f"search has more than {SEARCH_CHARACTERS} characters.")
+        words = search_words(text)
         if not self._room.acquire(blocking=False):
             raise ServiceUnavailable("Too many searches wait.", (("Retry-After", "1"),))
         deferred = Deferred()
-        self._thread.submit(self._search, deferred, text.split(), before, limit)
+        self._thread.submit(self._search, deferred, words, before, limit)
         return deferred
 
     def _search(self, deferred: Deferred, words: list[str], before: int, limit: int) -> None:

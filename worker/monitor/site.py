@@ -6,13 +6,16 @@ from typing import Any
 
 from shared.http1 import Request
 from shared.http_connection import Answer
+from shared.http_delivery import delivered
 from shared.http_errors import BadRequest, MethodNotAllowed, NotFound, ServiceUnavailable
 from shared.http_events import EventStream, encode_event
 from shared.http_files import StaticFiles
+from shared.http_password import Password
 from shared.http_responses import Response, json_response, text_response
 from shared.http_server import literal_host
 from worker.monitor import metrics
-from worker.monitor.search import RecordSearch
+from worker.monitor.plain import plain_page
+from worker.monitor.search import RecordSearch, search_words
 from worker.monitor.view import FILES_PAGE_ROWS, PAGE_ROWS, View
 
 NUMBER_DIGITS = 18
@@ -22,12 +25,16 @@ class Site:
     """Answers every request of the monitor from the view. `pages` holds the folders "monitor" and "common"."""
 
     def __init__(
-        self, view: View, pages: Traversable, status_age_s: Callable[[], float | None], search: RecordSearch
+        self,
+        view: View,
+        pages: Traversable,
+        status_age_s: Callable[[], float | None],
+        search: RecordSearch,
+        password: str | None = None,
     ) -> None:
-        self.events = EventStream(
-            lambda _request: [encode_event("status", view.status())] if view.row else []
-        )
+        self.events = EventStream(lambda _request: self._opening())
         self._view = view
+        self._password = Password(password)
         self._search = search
         self._status_age_s = status_age_s
         self._pages = StaticFiles(pages.joinpath("monitor"))
@@ -36,9 +43,7 @@ class Site:
             "/healthz": self._health,
             "/metrics": self._metrics,
             "/api/status": lambda request: self._json(request, self._status),
-            "/api/files": lambda request: self._json(
-                request, view.files_page, skip=None, limit=FILES_PAGE_ROWS
-            ),
+            "/api/files": self._files,
             "/api/models": lambda request: self._json(
                 request, view.models_page, skip=None, limit=FILES_PAGE_ROWS
             ),
@@ -49,11 +54,20 @@ class Site:
             "/api/notices": lambda request: self._json(
                 request, view.notices_page, after=None, limit=PAGE_ROWS, tail=PAGE_ROWS
             ),
+            "/api/vitals": lambda request: self._json(request, view.vitals_page),
+            "/api/rounds": self._rounds,
+            "/plain": lambda request: plain_page(view, request),
             "/api/events": lambda _request: self.events,
         }
 
     def handle(self, request: Request) -> Answer:
         """The handler of the HTTP server."""
+        if request.path != "/healthz":
+            self._password.check(request)
+        answer = self._find(request)
+        return delivered(request, answer) if isinstance(answer, Response) else answer
+
+    def _find(self, request: Request) -> Answer:
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(("GET", "HEAD"))
         answer = self._answers.get(request.path)
@@ -64,6 +78,14 @@ class Site:
         if request.path.startswith("/common/"):
             return self._common.respond(request, request.path.removeprefix("/common"))
         return self._pages.respond(request, request.path)
+
+    def _opening(self) -> list[bytes]:
+        if not self._view.row:
+            return []
+        return [
+            encode_event("status", self._view.status()),
+            encode_event("vitals", self._view.vitals),
+        ]
 
     def publish(self) -> None:
         """Tells every open page what has changed since the last call."""
@@ -79,6 +101,21 @@ class Site:
         before = _number("before", query.get("before", "9" * NUMBER_DIGITS), None)
         limit = _number("limit", query.get("limit", str(PAGE_ROWS)), PAGE_ROWS)
         return self._search.find(query["search"], before, max(1, limit))
+
+    def _files(self, request: Request) -> Answer:
+        """In the order in which they were named; or those that a search finds, newest first."""
+        query = request.head.query
+        if "search" not in query:
+            return self._json(request, self._view.files_page, skip=None, limit=FILES_PAGE_ROWS)
+        _known(query, {"search", "skip", "limit"})
+        words = search_words(query["search"])
+        skip = _number("skip", query.get("skip", "0"), None)
+        limit = _number("limit", query.get("limit", str(PAGE_ROWS)), PAGE_ROWS)
+        return json_response(self._view.found_files(words, skip, max(1, limit)))
+
+    def _rounds(self, request: Request) -> Response:
+        _known(request.head.query, {"model"})
+        return json_response(self._view.rounds_page(request.head.query.get("model", "")))
 
     def _json(self, request: Request, page: Callable[..., dict[str, Any]], **fields: int | None) -> Response:
         """`page` with the numbers of the query; `fields` are those it may name, with the highest value of each."""

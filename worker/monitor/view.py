@@ -6,11 +6,12 @@ batch of deltas, so that a page can lay the one over the other in the right orde
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from shared.errors import ProtocolViolation
+from worker.monitor.history import MODELS_KEPT, Rounds, Samples
 
 RECORDS_KEPT = 10_000
 LOG_KEPT = 10_000
@@ -20,6 +21,8 @@ DIGESTS_KEPT = 256
 DELTA_ROWS = 500
 PAGE_ROWS = 1000
 FILES_PAGE_ROWS = 10_000
+SEARCHED_ROWS = 20_000
+"""Of one search for files: some milliseconds, in which nobody else is answered."""
 
 Row = dict[str, Any]
 
@@ -100,9 +103,28 @@ class Table:
         """`limit` rows after the first `skip`."""
         return list(islice(self._rows.values(), skip, skip + limit))
 
+    def get(self, id: str) -> Row | None:
+        """One row."""
+        return self._rows.get(id)
+
     def values(self) -> Iterable[Row]:
         """Every row."""
         return self._rows.values()
+
+    def search(self, words: Sequence[str], skip: int, limit: int) -> tuple[list[Row], int]:
+        """Newest first and behind the first `skip`, `limit` rows whose id, name or digest hold every word (in lower case);
+        and how many rows have been looked at then, those skipped included. It looks at `SEARCHED_ROWS` at most.
+        """
+        found: list[Row] = []
+        looked = skip
+        for row in islice(reversed(self._rows.values()), skip, skip + SEARCHED_ROWS):
+            if len(found) == limit:
+                break
+            looked += 1
+            text = f"{row.get('id')} {row.get('name')} {row.get('digest')}".lower() if words else ""
+            if all(word in text for word in words):
+                found.append(row)
+        return found, looked
 
     def take_fresh(self) -> tuple[list[Row], list[str], bool]:
         """The rows set and the ids removed since the last call; True when there are too many to tell, so that a
@@ -157,6 +179,12 @@ class View:
         self.records = Tail("record", RECORDS_KEPT)
         self.log = Tail("index", LOG_KEPT)
         self.notices = Tail("notice", NOTICES_KEPT)
+        self.vitals: Row = {}
+        self.samples = Samples()
+        self._rounds: dict[str, Rounds] = {}
+        self._fresh: list[tuple[str, Row]] = []
+        """Events that are told as they are: rounds and samples."""
+        self._vitals_are_fresh = False
         self._digests: dict[str, Digests] = {}
         self._status_is_fresh = False
 
@@ -170,6 +198,12 @@ class View:
                 case "reset":
                     self.files.clear()
                     self.models.clear()
+                    self._rounds.clear()
+                case "vitals":
+                    self.vitals = dict(notice["vitals"])
+                    self._vitals_are_fresh = True
+                case "rounds":
+                    self._take_rounds(str(notice["model"]), notice["rounds"])
                 case "changes":
                     self.index = int(notice["index"])
                     tables = {"files": self.files, "models": self.models}
@@ -187,6 +221,21 @@ class View:
                     raise ProtocolViolation(f"The node told of {other!r}, which this monitor does not know.")
         except (LookupError, TypeError, ValueError) as error:
             raise ProtocolViolation(f"The node sent a notice without sense: {error!r}.") from error
+
+    def _take_rounds(self, model: str, rows: list[Row]) -> None:
+        self._rounds.setdefault(model, Rounds()).take(rows)
+        if len(self._rounds) > MODELS_KEPT:
+            del self._rounds[next(iter(self._rounds))]
+        self._tell("rounds", {"model": model, "rounds": rows})
+
+    def sample(self, now: float, time_s: float, machine: Row) -> None:
+        """How things are at this second; `machine` as `machine.Machine` tells it."""
+        counts = {"commits": float(self.row.get("commit_index") or 0), "records": float(self.records.last)}
+        self._tell("sample", self.samples.add(now, time_s, counts, machine))
+
+    def _tell(self, event: str, data: Row) -> None:
+        if len(self._fresh) < DELTA_ROWS:
+            self._fresh.append((event, data))
 
     def _take_applied(self, rows: list[list[Any]]) -> None:
         """Takes the rows of `worker.monitor_feed`."""
@@ -246,6 +295,11 @@ class View:
         """`limit` files after the first `skip`, in the order in which they were named."""
         return {"files": self.files.page(skip, limit), **self._place(len(self.files))}
 
+    def found_files(self, words: Sequence[str], skip: int, limit: int) -> Row:
+        """Files that hold all words, newest first; the search goes on behind `looked` rows, until `total`."""
+        found, looked = self.files.search(words, skip, limit)
+        return {"files": found, "looked": looked, **self._place(len(self.files))}
+
     def models_page(self, skip: int = 0, limit: int = FILES_PAGE_ROWS) -> Row:
         """`limit` models after the first `skip`, oldest first."""
         return {"models": self.models.page(skip, limit), **self._place(len(self.models))}
@@ -264,6 +318,15 @@ class View:
         """What has happened to this worker alone: notices above number `after`, or the last `tail`."""
         rows = self.notices.after(after, limit) if tail is None else self.notices.newest(tail)
         return {"notices": rows, "first": self.notices.first, **self._place(self.notices.last)}
+
+    def vitals_page(self) -> Row:
+        """Timers, peers, transfers and shards as the node told them last, and the samples of the last minutes."""
+        return {"vitals": self.vitals, "samples": self.samples.rows(), "version": self.version}
+
+    def rounds_page(self, model: str) -> Row:
+        """One model's row and rounds; an empty list where nothing is known."""
+        rounds = self._rounds.get(model)
+        return {"model": self.models.get(model), "rounds": [] if rounds is None else rounds.rows()}
 
     def _place(self, total: int) -> Row:
         return {"total": total, "index": self.index, "version": self.version}
@@ -285,4 +348,9 @@ class View:
             deltas.append(("log", {"entries": entries, **self._place(self.log.last)}))
         if notices := self.notices.take_fresh():
             deltas.append(("notices", {"notices": notices, **self._place(self.notices.last)}))
+        if self._vitals_are_fresh:
+            self._vitals_are_fresh = False
+            deltas.append(("vitals", self.vitals))
+        deltas += self._fresh
+        self._fresh = []
         return deltas

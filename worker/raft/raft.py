@@ -291,5 +291,6 @@ class Raft:
             last_index=log.last_index,
             durable_index=log.durable,
             membership=state.configuration.current,
+            election_timeout_s=state.election_timeout_s(),
             peers={peer: progress.status(state.now) for peer, progress in state.progress.items()},
         )

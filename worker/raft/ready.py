@@ -92,7 +92,10 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A view of the core, for people and tests; `peers` is empty unless this server leads."""
+    """A view of the core, for people and tests; `peers` is empty unless this server leads.
+
+    A follower waits between one and two `election_timeout_s` for its leader.
+    """
 
     id: str
     role: Role
@@ -104,4 +107,5 @@ class Status:
     last_index: int
     durable_index: int
     membership: Membership
+    election_timeout_s: float
     peers: dict[str, PeerStatus]

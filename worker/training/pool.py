@@ -54,6 +54,11 @@ class TrainerPool:
         queue.append(_Task(op, fields, body, done, first))
         self._assign()
 
+    @property
+    def busy(self) -> int:
+        """How many processes compute now."""
+        return len(self._at_work)
+
     def give_up(self, model: str) -> None:
         """Nobody wants to know any more what is computed for this model: a process that does so is started anew."""
         for queue in (self._urgent, self._queue):

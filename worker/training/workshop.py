@@ -51,7 +51,11 @@ class Workshop:
         self._pool.submit(op, fields, body, done, first=True)
 
     def worked(self) -> None:
-        self._node.job_moved()
+        self._node.outlook.job_moved()
+
+    def busy(self) -> int:
+        """How many trainer processes of this worker compute now."""
+        return self._pool.busy
 
     def ended(self, model: str) -> None:
         """This job was cancelled, or has failed: nothing is to be computed for it any more."""

@@ -1,5 +1,7 @@
 """The monitor's addresses answer from the view, and change nothing."""
 
+import base64
+import gzip
 import importlib.resources
 import json
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from shared.http1 import Limits, Request, parse_head
 from shared.http_deferred import Deferred
-from shared.http_errors import BadRequest, MethodNotAllowed, NotFound, ServiceUnavailable
+from shared.http_errors import BadRequest, MethodNotAllowed, NotFound, ServiceUnavailable, Unauthorized
 from shared.http_responses import Response
 from worker.monitor import search
 from worker.monitor.search import RecordSearch
@@ -22,15 +24,18 @@ from worker.storage.records import RecordFile
 
 
 class Monitor:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, password: str | None = None) -> None:
         self.view = View()
         self.age_s: float | None = None
         self.path = path
         search = RecordSearch(RecordArchive(path))
-        self.site = Site(self.view, importlib.resources.files("frontend"), lambda: self.age_s, search)
+        self.site = Site(
+            self.view, importlib.resources.files("frontend"), lambda: self.age_s, search, password
+        )
 
-    def ask(self, target: str, method: str = "GET") -> Response:
+    def ask(self, target: str, method: str = "GET", **headers: str) -> Response:
         fields = [("host", "a"), ("content-length", "0")]
+        fields += [(name.replace("_", "-"), value) for name, value in headers.items()]
         answer = self.site.handle(Request(parse_head(f"{method} {target} HTTP/1.1", fields, Limits())))
         if isinstance(answer, Deferred):
             came: Queue[Response] = Queue()
@@ -161,3 +166,68 @@ def test_too_many_searches_are_put_off(monitor: Monitor, monkeypatch: pytest.Mon
     for one in waiting:
         one.deliver_to(answers.put)
     assert {answers.get(timeout=10).status for _ in waiting} == {200}
+
+
+def test_files_are_searched_in_pages(monitor: Monitor) -> None:
+    found = monitor.json("/api/files?search=X&limit=5")
+    assert ([file["id"] for file in found["files"]], found["looked"], found["total"]) == ([5], 1, 1)
+    assert monitor.json("/api/files?search=y")["files"] == []
+    for query in ("search=x&limit=a", "search=x&after=1", "search=" + "a" * 300):
+        with pytest.raises(BadRequest):
+            monitor.ask(f"/api/files?{query}")
+
+
+def test_vitals_and_rounds_have_addresses(monitor: Monitor) -> None:
+    monitor.view.take({"about": "vitals", "vitals": {"jobs": []}})
+    assert monitor.json("/api/vitals")["vitals"] == {"jobs": []}
+    assert monitor.json("/api/rounds?model=none") == {"model": None, "rounds": []}
+    with pytest.raises(BadRequest):
+        monitor.ask("/api/rounds?id=1")
+
+
+def test_the_plain_page_needs_no_script_and_writes_everything_as_text(monitor: Monitor) -> None:
+    name = "<script>alert(1)</script>"
+    monitor.view.take(
+        {
+            "about": "changes",
+            "index": 6,
+            "changes": [{"set": "files", "id": 6, "value": {"id": 6, "name": name, "bytes": 1234}}],
+        }
+    )
+    page = monitor.ask("/plain").body.decode()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "1,234" in page
+    assert 'lang="en"' in page
+    assert "Archivos" in monitor.ask("/plain", accept_language="es-AR,es;q=0.9").body.decode()
+
+
+def test_a_starting_worker_has_a_plain_page_too(tmp_path: Path) -> None:
+    assert "is starting" in Monitor(tmp_path).ask("/plain").body.decode()
+
+
+def test_with_a_password_nothing_but_health_is_shown_without_it(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, "quipu ñandú")
+    right = base64.b64encode("ana:quipu ñandú".encode()).decode()
+    for path in ("/", "/metrics", "/api/events", "/common/theme.css", "/nothing", "/plain"):
+        for wrong in (
+            "",
+            "Basic",
+            "Basic ###",
+            f"Bearer {right}",
+            "Basic " + base64.b64encode(b"ana:quipu").decode(),
+        ):
+            with pytest.raises(Unauthorized) as refused:
+                monitor.ask(path, **({"authorization": wrong} if wrong else {}))
+            assert "WWW-Authenticate" in dict(refused.value.headers)
+    assert monitor.ask("/healthz").status == 503
+    assert monitor.ask("/", authorization=f"Basic {right}").status == 200
+
+
+def test_answers_are_compressed_where_that_pays(monitor: Monitor) -> None:
+    whole = monitor.ask("/api/records")
+    short = monitor.ask("/api/records", accept_encoding="br, gzip")
+    assert dict(short.headers)["Content-Encoding"] == "gzip"
+    assert gzip.decompress(short.body) == whole.body
+    assert len(short.body) < len(whole.body) / 4
+    assert "Content-Encoding" not in dict(monitor.ask("/api/models", accept_encoding="gzip").headers)

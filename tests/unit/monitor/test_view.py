@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from shared.errors import ProtocolViolation
 from worker.monitor import metrics
-from worker.monitor.view import DELTA_ROWS, LOG_KEPT, RECORDS_KEPT, View
+from worker.monitor.history import ROUNDS_KEPT, SAMPLES_KEPT, Rounds
+from worker.monitor.view import DELTA_ROWS, LOG_KEPT, RECORDS_KEPT, SEARCHED_ROWS, View
 
 
 def row(id: str, index: int = 0, digest: str = "", **more: Any) -> dict[str, Any]:
@@ -180,6 +182,10 @@ def test_metrics_are_prometheus_text() -> None:
     )
     view.take(change("models", "m1", {"id": "m1", "status": "done"}))
     text = metrics.render(view, 0.25, 3)
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["minka_records"].type == "counter"
+    assert families["minka_role"].samples[0].labels == {"worker": 'a"\\', "role": "leader"}
+    assert all(family.documentation and family.type != "unknown" for family in families.values())
     assert 'minka_role{worker="a\\"\\\\",role="leader"} 1\n' in text
     assert 'minka_peer_reachable{worker="a\\"\\\\",peer="c"} 0\n' in text
     assert 'minka_models{worker="a\\"\\\\",status="done"} 1\n' in text
@@ -197,3 +203,67 @@ def test_notices_are_events_and_a_page() -> None:
     view.take({"about": "notices", "notices": rows})  # told again to a monitor that has them
     assert view.notices_page()["notices"] == rows
     assert view.notices_page(after=1)["notices"] == rows[1:]
+
+
+def test_rounds_are_kept_by_number_and_told_as_they_come() -> None:
+    view = View()
+    view.take(change("models", "m", {"id": "m", "status": "training"}))
+    view.take(
+        {"about": "rounds", "model": "m", "rounds": [{"round": 1, "loss": 2.0}, {"round": 2, "loss": 1.0}]}
+    )
+    view.take({"about": "rounds", "model": "m", "rounds": [{"round": 2, "loss": 1.0, "test_accuracy": 0.9}]})
+    page = view.rounds_page("m")
+    assert page["model"]["status"] == "training"
+    assert [row["round"] for row in page["rounds"]] == [1, 2]
+    assert page["rounds"][1]["test_accuracy"] == 0.9
+    assert view.rounds_page("none") == {"model": None, "rounds": []}
+    assert [name for name, _ in view.take_deltas()].count("rounds") == 2
+
+
+def test_rounds_stay_bounded_and_the_newest_stays() -> None:
+    rounds = Rounds()
+    for number in range(1, 3 * ROUNDS_KEPT):
+        rounds.take([{"round": number}])
+    kept = [row["round"] for row in rounds.rows()]
+    assert len(kept) <= ROUNDS_KEPT
+    assert kept[-1] == 3 * ROUNDS_KEPT - 1
+    assert kept == sorted(kept)
+
+
+def test_samples_turn_counts_into_rates() -> None:
+    view = View()
+    view.take(status(row("a", commit_index=100)))
+    view.sample(10.0, 1_000.0, {"cores": [0.5]})
+    view.take(status(row("a", commit_index=150)))
+    view.sample(12.0, 1_002.0, {"cores": [0.25]})
+    first, second = view.vitals_page()["samples"]
+    assert first["rates"]["commits"] is None
+    assert second["rates"]["commits"] == 25.0
+    assert (second["time"], second["cores"]) == (1_002.0, [0.25])
+    for number in range(2 * SAMPLES_KEPT):
+        view.sample(20.0 + number, 0.0, {})
+    assert len(view.vitals_page()["samples"]) == SAMPLES_KEPT
+
+
+def test_only_the_newest_vitals_are_told() -> None:
+    view = View()
+    view.take({"about": "vitals", "vitals": {"jobs": [1]}})
+    view.take({"about": "vitals", "vitals": {"jobs": []}})
+    assert view.take_deltas() == [("vitals", {"jobs": []})]
+
+
+def test_files_are_searched_newest_first_a_bounded_number_at_a_time() -> None:
+    view = View()
+    for number in range(SEARCHED_ROWS + 10):
+        view.take(change("files", number, {"id": number, "name": f"file {number % 7}", "digest": "ab"}))
+    page = view.found_files([], 0, 3)
+    assert [file["id"] for file in page["files"]] == [SEARCHED_ROWS + 9, SEARCHED_ROWS + 8, SEARCHED_ROWS + 7]
+    assert page["looked"] == 3
+    found, skip, asked = [], 0, 0
+    while skip < page["total"]:
+        page = view.found_files(["file", "3"], skip, 1_000)
+        found += [file["id"] for file in page["files"]]
+        skip, asked = page["looked"], asked + 1
+    assert found == [n for n in range(SEARCHED_ROWS + 9, -1, -1) if "3" in f"{n} file {n % 7}"]
+    nothing = view.found_files(["needle"], 0, 10)
+    assert (nothing["files"], nothing["looked"]) == ([], SEARCHED_ROWS)

@@ -54,8 +54,16 @@ class Bench:
         self.row: dict[str, Any] = {"term": 1}
         self.tail: Any = lambda count: []
         loop: Any = self.loop
+        self.vitals: dict[str, Any] = {"transfers": [], "jobs": []}
+        self.models: dict[str, Any] = {}
         self.feed = MonitorFeed(
-            loop, self.child, self.registry, lambda: dict(self.row), lambda count: self.tail(count)
+            loop,
+            self.child,
+            self.registry,
+            lambda: dict(self.row),
+            lambda count: self.tail(count),
+            lambda: dict(self.vitals),
+            lambda id: self.models.get(id),
         )
 
     def join(self) -> Monitor:
@@ -232,3 +240,51 @@ def test_what_happened_to_the_worker_is_told_at_once_and_again_to_the_next_monit
     for monitor in (first, second):
         told = [row for notice in monitor.told("notices") for row in notice["notices"]]
         assert [(row["notice"], row["kind"]) for row in told] == [(1, "damage"), (2, "repair")]
+
+
+def test_vitals_are_told_once_a_second_and_at_each_turn_while_something_is_under_way(bench: Bench) -> None:
+    monitor = bench.join()
+    bench.loop.advance(monitor_feed.STATUS_S + TURN_S / 2)
+    idle = len(monitor.told("vitals"))
+    assert idle <= 3
+    bench.vitals["jobs"] = [{"model": "m"}]
+    bench.loop.advance(monitor_feed.STATUS_S + 5 * TURN_S)
+    busy = len(monitor.told("vitals"))
+    assert busy >= idle + 5
+    bench.vitals["jobs"] = []
+    bench.loop.advance(TURN_S)
+    assert monitor.told("vitals")[-1]["vitals"]["jobs"] == []
+
+
+def test_a_model_s_rounds_are_told_once_each_and_what_is_learnt_later_again(bench: Bench) -> None:
+    monitor = bench.join()
+    history = [{"round": number, "loss": 1.0, "test_accuracy": None} for number in range(1, 101)]
+    bench.models["m"] = ({"error": None}, history)
+    bench.feed.changed(Change("models", "m", {"id": "m"}))
+    bench.loop.advance(2 * TURN_S)
+    history[-1]["test_accuracy"] = 0.9
+    history.append({"round": 101, "loss": 0.5, "test_accuracy": None})
+    bench.feed.changed(Change("models", "m", {"id": "m"}))
+    bench.loop.advance(2 * TURN_S)
+    first, second = monitor.told("rounds")
+    assert [row["round"] for row in first["rounds"]] == list(range(1, 101))
+    assert [row["round"] for row in second["rounds"]] == list(range(101 - monitor_feed.ROUNDS_AGAIN, 102))
+    assert second["rounds"][-2]["test_accuracy"] == 0.9
+    assert monitor.told("changes")[-1]["changes"][0]["value"] == {"id": "m", "error": None}
+
+
+def test_a_long_history_is_told_as_densely_as_a_chart_can_show(bench: Bench) -> None:
+    monitor = bench.join()
+    bench.models["m"] = ({}, [{"round": number, "loss": 1.0} for number in range(1, 2_001)])
+    bench.feed.changed(Change("models", "m", {"id": "m"}))
+    bench.loop.advance(2 * TURN_S)
+    (told,) = monitor.told("rounds")
+    assert len(told["rounds"]) == PIECE_ROWS
+    assert told["rounds"][-1]["round"] == 2_000
+
+
+def test_facts_of_a_notice_travel_with_it(bench: Bench) -> None:
+    monitor = bench.join()
+    bench.feed.noticed("election", "leader in term 3", role="leader", term=3)
+    (told,) = monitor.told("notices")
+    assert (told["notices"][0]["role"], told["notices"][0]["term"]) == ("leader", 3)
