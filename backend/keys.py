@@ -54,16 +54,23 @@ def load_client_key(path: Path) -> bytes:
             f"The keys file {path} cannot be read: {error.strerror or error}.",
             'Name the client.keys of your cluster with --keys or MINKA_KEYS; "minka keys new" makes new ones.',
         ) from error
-    try:
-        fields = json.loads(content)
-        key = bytes.fromhex(fields["client"])
-    except (ValueError, KeyError, TypeError):
-        key = b""
-    if len(key) != KEY_BYTES or len(content) > FILE_LIMIT_BYTES:
+    key = parse_client_key(content)
+    if key is None:
         raise Refused(
             f"{path} is not a keys file of Minka.", 'Use the client.keys that "minka keys new" made.'
         )
     return key
+
+
+def parse_client_key(content: bytes) -> bytes | None:
+    """The client key in the content of a keys file, 32 bytes, or None if there is none."""
+    if len(content) > FILE_LIMIT_BYTES:
+        return None
+    try:
+        key = bytes.fromhex(json.loads(content)["client"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return key if len(key) == KEY_BYTES else None
 
 
 def _write_private(path: Path, fields: dict[str, str]) -> None:

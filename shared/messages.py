@@ -326,6 +326,30 @@ class FindDataset:
     dataset: str
 
 
+@value
+class Datasets:
+    """-> {"datasets": [{"id", "name", "examples", "digest", "classes": how many labels, "created"}], "more": bool}
+
+    By id, those after data set `after`, at most `PAGE_ROWS`.
+    """
+
+    op: ClassVar[str] = "datasets"
+    after: int = 0
+
+
+@value
+class Examples:
+    """-> {"examples": [{"id", "label", "bytes", "digest", "created"}], "more": bool}; `Read` gives the image's bytes.
+
+    The newest first, those before example `before`, at most `PAGE_ROWS`; with `label` only those of that label.
+    """
+
+    op: ClassVar[str] = "examples"
+    dataset: str
+    before: int | None = None
+    label: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Train:
     """-> {"model": id}: the job is in the log; it starts by itself."""
@@ -414,8 +438,8 @@ class Predict:
 Operation = (
     Status | OpenSession | Records | AddMember | RemoveMember | TransferLeader | Trace | BeginUpload | UploadChunk
     | FinishUpload | AbandonUpload | Put | Remove | Files | FindFile | Read
-    | Verify | AddExample | FindDataset | Train | Models | ShowModel | Cancel | Promote | RollBack | NoteEvaluation
-    | Predict
+    | Verify | AddExample | FindDataset | Datasets | Examples
+    | Train | Models | ShowModel | Cancel | Promote | RollBack | NoteEvaluation | Predict
 )  # fmt: skip
 
 ANY_WORKER: frozenset[type[Any]] = frozenset((Read, AbandonUpload, Predict, Trace))
@@ -426,7 +450,7 @@ OPERATIONS: dict[str, type[Any]] = {
     for operation in (
         Status, OpenSession, Records, AddMember, RemoveMember, TransferLeader, Trace, BeginUpload, UploadChunk, FinishUpload,
         AbandonUpload, Put, Remove, Files, FindFile, Read,
-        Verify, AddExample, FindDataset, Train, Models, ShowModel, Cancel, Promote, RollBack, NoteEvaluation,
-        Predict,
+        Verify, AddExample, FindDataset, Datasets, Examples,
+        Train, Models, ShowModel, Cancel, Promote, RollBack, NoteEvaluation, Predict,
     )
 }  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 
 from shared.errors import Busy, MinkaError, Refused, Unreachable
 from shared.messages import INLINE_BYTES
+from worker.beacon import Beacon
 from worker.children import Children
 from worker.door import Door
 from worker.driver import Driver, Taken, first_unfounded
@@ -95,6 +96,7 @@ class Node:
         self.flight = FlightRecorder()
         self.requests = Requests(self)
         self._door = Door(self)
+        self._beacon = Beacon(self.loop, settings, self.cluster, self.log)
         self.transfers = Transfers(self.loop)
         self.space = Space(self, self._reserve)
         self.links = PeerLinks(
@@ -208,6 +210,7 @@ class Node:
         self.children.close()
         self.links.close(leaving)
         self._door.close(leaving)
+        self._beacon.close()
         self._writer.close()
         self.transfers.close()
         self.entry_log.close()

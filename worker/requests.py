@@ -58,6 +58,8 @@ class Requests:
             messages.Verify: self._verify,
             messages.AddExample: self._add_example,
             messages.FindDataset: self._find_dataset,
+            messages.Datasets: self._datasets,
+            messages.Examples: self._examples,
             messages.Train: self._train,
             messages.Models: self._models,
             messages.ShowModel: self._show_model,
@@ -220,6 +222,23 @@ class Requests:
 
     def _find_dataset(self, request: Request, asked: messages.FindDataset) -> None:
         self._reply_after_read(request, lambda: {"dataset": self._node.registry.datasets.find(asked.dataset)})
+
+    def _datasets(self, request: Request, asked: messages.Datasets) -> None:
+        def page() -> dict[str, Any]:
+            rows, more = page_of(self._node.registry.datasets.after(asked.after, PAGE_ROWS + 1))
+            return {"datasets": rows, "more": more}
+
+        self._reply_after_read(request, page)
+
+    def _examples(self, request: Request, asked: messages.Examples) -> None:
+        def page() -> dict[str, Any]:
+            found = self._node.registry.datasets.newest(
+                asked.dataset, asked.before, asked.label, PAGE_ROWS + 1
+            )
+            rows, more = page_of(row.public() for row in found)
+            return {"examples": rows, "more": more}
+
+        self._reply_after_read(request, page)
 
     def _remove(self, request: Request, asked: messages.Remove) -> None:
         self._propose(request, commands.RemoveFile(asked.ticket, asked.file, self._node.time_ms()))

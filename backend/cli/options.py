@@ -5,10 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from backend.addresses import Address, parse_addresses
+from backend.addresses import Address, parse_address, parse_addresses
 from backend.client import ClusterClient
+from backend.discovery import look_around
 from backend.keys import load_client_key
 from backend.local_state import last_started
+from shared.discovery import key_mark
 from shared.errors import Refused, Unreachable
 
 DEFAULT_TIMEOUT_S = 10.0
@@ -31,7 +33,7 @@ def add_command(commands: Commands, name: str, help: str, *, cluster: bool = Tru
 
 def add_cluster(command: argparse.ArgumentParser) -> None:
     """--cluster and --keys."""
-    help = "workers of the cluster (default: MINKA_CLUSTER, else the local cluster last started)"
+    help = "workers of the cluster (default: MINKA_CLUSTER, the local cluster last started, or those found nearby)"
     command.add_argument("--cluster", metavar="HOST:PORT,…", help=help)
     help = "the client.keys of the cluster (default: MINKA_KEYS)"
     command.add_argument("--keys", metavar="FILE", type=Path, help=help)
@@ -59,8 +61,7 @@ def connect(options: argparse.Namespace) -> ClusterClient:
 
 def locate(options: argparse.Namespace) -> tuple[tuple[Address, ...], Path]:
     """The workers' addresses and the keys file that are meant. Raises as `connect`."""
-    addresses = options.cluster or os.environ.get("MINKA_CLUSTER")
-    keys = options.keys or os.environ.get("MINKA_KEYS")
+    addresses, keys = named(options)
     if addresses and keys:
         return parse_addresses(addresses), Path(keys)
     last = last_started()
@@ -70,10 +71,32 @@ def locate(options: argparse.Namespace) -> tuple[tuple[Address, ...], Path]:
         raise Refused(
             "No keys file was named.", "Name the client.keys of the cluster with --keys or MINKA_KEYS."
         )
+    if keys:
+        return found_nearby(load_client_key(Path(keys))), Path(keys)
     raise Unreachable(
         "No cluster is known here.",
         'Start one with "minka cluster up --data DIR", or name its workers with --cluster and its keys with --keys.',
     )
+
+
+def named(options: argparse.Namespace) -> tuple[str | None, str | Path | None]:
+    """The addresses and the keys file that the options or the environment name, each None if they do not."""
+    return (
+        options.cluster or os.environ.get("MINKA_CLUSTER"),
+        options.keys or os.environ.get("MINKA_KEYS"),
+    )
+
+
+def found_nearby(key: bytes) -> tuple[Address, ...]:
+    """The workers of the cluster of this client key that answer on this computer's networks. Raises `Unreachable`."""
+    mark = key_mark(key)
+    found = [parse_address(seen.address) for seen in look_around() if seen.key == mark]
+    if not found:
+        raise Unreachable(
+            "No worker of this cluster answers on this network.",
+            "Start the workers, or name the address of one.",
+        )
+    return tuple(found)
 
 
 def positive_number(text: str) -> float:

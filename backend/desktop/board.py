@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
-Topic = Literal["connection", "cluster", "files", "models", "records", "transfers"]
+Topic = Literal["connection", "cluster", "files", "datasets", "models", "records", "transfers"]
 
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 

@@ -9,6 +9,10 @@ from backend.client import ClusterClient
 from shared.errors import Unreachable
 
 
+class NoCluster(Unreachable):
+    """Nothing says which cluster is meant, or how to get in: a person has to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Which cluster: addresses of workers, and the client key."""
@@ -18,7 +22,7 @@ class Target:
 
 
 Find = Callable[[], Target]
-"""Says which cluster to use now; raises `MinkaError` when none is known, or its key is missing."""
+"""Says which cluster to use now; raises `NoCluster` when none is known, or its key is missing."""
 
 Open = Callable[[Target, float], ClusterClient]
 """A client for a target, with its timeout in seconds."""

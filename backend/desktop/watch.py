@@ -11,9 +11,9 @@ from typing import Any
 
 from backend.client import ClusterClient
 from backend.desktop.board import Board
-from backend.desktop.link import WATCH_S, ClusterLink
-from shared.errors import AccessDenied, MinkaError
-from shared.messages import PAGE_ROWS, Files, Models, Records, Status
+from backend.desktop.link import WATCH_S, ClusterLink, NoCluster
+from shared.errors import AccessDenied, MinkaError, Unreachable
+from shared.messages import PAGE_ROWS, Datasets, Files, Models, Records, Status
 
 INTERVAL_S = 0.7
 RECORDS_KEPT = 1_000
@@ -55,7 +55,8 @@ class ClusterWatch:
         try:
             self._link.renew()
         except MinkaError as error:
-            self._tell("unset", error)
+            absent = isinstance(error, Unreachable) and not isinstance(error, NoCluster)
+            self._tell("connecting" if absent else "unset", error)
             return
         try:
             client = self._link.client(WATCH_S)
@@ -86,6 +87,7 @@ class ClusterWatch:
             return
         self._board.put("models", _models(client))
         self._board.put("files", _files(client))
+        self._board.put("datasets", _datasets(client))
         self._refresh_records(client)
         self._seen = seen
 
@@ -117,6 +119,16 @@ def _files(client: ClusterClient) -> tuple[dict[str, Any], ...]:
         page = client.call(Files(after=int(rows[-1]["id"]) if rows else 0)).header
         rows.extend(page["files"])
         if not page.get("more") or not page["files"]:
+            break
+    return tuple(rows)
+
+
+def _datasets(client: ClusterClient) -> tuple[dict[str, Any], ...]:
+    rows: list[dict[str, Any]] = []
+    while len(rows) < PAGE_ROWS * 10:
+        page = client.call(Datasets(after=int(rows[-1]["id"]) if rows else 0)).header
+        rows.extend(page["datasets"])
+        if not page.get("more") or not page["datasets"]:
             break
     return tuple(rows)
 

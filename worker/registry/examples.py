@@ -4,10 +4,11 @@ An example is never changed or removed, so that a data set's first n examples ar
 many as there were when it was created. The id of a data set is the log index of its first example.
 """
 
+import bisect
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from shared import fields
@@ -34,6 +35,15 @@ class ExampleRow:
     digest: str
     created_ms: int
 
+    def public(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "label": self.label,
+            "bytes": self.size_bytes,
+            "digest": self.digest,
+            "created": self.created_ms / 1000,
+        }
+
 
 @value
 class DataSetRow:
@@ -52,6 +62,11 @@ class DataSetRow:
 class _DataSet:
     row: DataSetRow
     examples: list[ExampleRow] = field(default_factory=list)
+    by_label: dict[str, list[ExampleRow]] = field(default_factory=dict)
+
+    def add(self, example: ExampleRow) -> None:
+        self.examples.append(example)
+        self.by_label.setdefault(example.label, []).append(example)
 
 
 class DataSets:
@@ -78,7 +93,7 @@ class DataSets:
             self._by_name[name] = self._by_id[example.id] = known
         if len(known.examples) >= EXAMPLES_LIMIT:
             raise Refused(f"{name!r} has {EXAMPLES_LIMIT} examples already.", "Begin another data set.")
-        known.examples.append(example)
+        known.add(example)
         chained = f"{known.row.digest}{example.digest}{example.label}".encode()
         digest = hashlib.sha256(chained).hexdigest()
         known.row = DataSetRow(known.row.id, name, len(known.examples), digest)
@@ -91,10 +106,28 @@ class DataSets:
 
     def find(self, wanted: str) -> dict[str, Any]:
         """The data set of this name, and how many examples each label has. Raises `Refused`."""
+        known = self._find(wanted)
+        return known.row.public() | {"labels": {label: len(rows) for label, rows in known.by_label.items()}}
+
+    def after(self, id: int, count: int) -> Iterator[dict[str, Any]]:
+        """Up to `count` data sets whose ids are above `id`, in the order of their ids, for a list of them."""
+        found = (known for known in self._by_id.values() if known.row.id > id)
+        for known in islice(found, count):
+            created = known.examples[0].created_ms / 1000
+            yield known.row.public() | {"classes": len(known.by_label), "created": created}
+
+    def newest(self, wanted: str, before: int | None, label: str | None, count: int) -> list[ExampleRow]:
+        """Up to `count` examples, the newest first: those before example `before`, of one label. Raises `Refused`."""
+        known = self._find(wanted)
+        rows = known.examples if label is None else known.by_label.get(label, [])
+        end = len(rows) if before is None else bisect.bisect_left(rows, before, key=lambda row: row.id)
+        return rows[max(0, end - count) : end][::-1]
+
+    def _find(self, wanted: str) -> _DataSet:
         known = self._by_name.get(wanted)
         if known is None:
             raise Refused(f"There is no data set {wanted!r}.", '"minka example add" begins one.')
-        return known.row.public() | {"labels": dict(Counter(each.label for each in known.examples))}
+        return known
 
     def first(self, row: DataSetRow) -> list[ExampleRow]:
         """The examples that `row` stands for."""
@@ -120,7 +153,8 @@ class DataSets:
             self._by_name[known.row.name] = self._by_id[known.row.id] = known
             return []
         rows = [ExampleRow(*row) for row in values[1]]
-        self._by_id[values[0]].examples.extend(rows)
+        for row in rows:
+            self._by_id[values[0]].add(row)
         return rows
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backend.desktop.bridge import Bridge
-from shared.errors import Unreachable
+from backend.desktop.link import NoCluster
 from tests.browser.fake_cluster import FakeCluster, furnish
 from tests.browser.waiting import until
 from tests.unit.desktop.conftest import TARGET, FolderChooser, PageClient
@@ -111,7 +111,7 @@ class TestLive:
 
         def find():  # type: ignore[no-untyped-def]
             if not known:
-                raise Unreachable("No cluster is known here.", "Start one.")
+                raise NoCluster("No cluster is known here.", "Start one.")
             return TARGET
 
         with Bridge(find, lambda _target, _timeout: cluster) as bridge:

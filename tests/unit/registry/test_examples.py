@@ -87,3 +87,34 @@ def test_the_digest_tells_apart_what_is_not_the_same() -> None:
 
     assert digest("a", "b") == digest("a", "b")
     assert len({digest("a", "b"), digest("b", "a"), digest("a"), digest("a", "b", "b")}) == 4
+
+
+def test_data_sets_are_listed_page_by_page() -> None:
+    bench = Bench()
+    for label, dataset in (("red", "ants"), ("black", "ants"), ("big", "bees"), ("red", "ants")):
+        add(bench, label, dataset)
+    listed = list(bench.registry.datasets.after(0, 10))
+    assert [(row["name"], row["examples"], row["classes"]) for row in listed] == [
+        ("ants", 3, 2),
+        ("bees", 1, 1),
+    ]
+    assert [row["name"] for row in bench.registry.datasets.after(0, 1)] == ["ants"]
+    assert [row["name"] for row in bench.registry.datasets.after(listed[0]["id"], 10)] == ["bees"]
+
+
+def test_the_newest_examples_come_first_of_all_or_of_one_label() -> None:
+    bench = Bench()
+    for label in ("red", "black", "red", "red"):
+        add(bench, label)
+    sets = bench.registry.datasets
+
+    def labels(before: int | None, label: str | None, count: int) -> list[tuple[int, str]]:
+        return [(row.id, row.label) for row in sets.newest("ants", before, label, count)]
+
+    assert labels(None, None, 3) == [(5, "red"), (4, "red"), (3, "black")]
+    assert labels(3, None, 3) == [(2, "red")]
+    assert labels(None, "red", 2) == [(5, "red"), (4, "red")]
+    assert labels(4, "red", 2) == [(2, "red")]
+    assert labels(None, "green", 2) == []
+    with pytest.raises(Refused, match="no data set 'bees'"):
+        sets.newest("bees", None, None, 1)
