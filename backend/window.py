@@ -6,6 +6,7 @@ with their paths.
 """
 
 import argparse
+import functools
 import importlib
 import importlib.resources
 import importlib.util
@@ -23,8 +24,10 @@ from typing import Any
 
 from backend.client import ClusterClient
 from backend.desktop.bridge import Bridge
+from backend.desktop.choices import FILE, ChoiceFile
+from backend.desktop.finder import ClusterFinder
 from backend.desktop.link import Find, Open, Target
-from backend.keys import load_client_key
+from backend.local_state import state_directory
 from backend.processes import systems_libraries
 from shared.errors import Refused
 
@@ -40,20 +43,17 @@ log = logging.getLogger(__name__)
 def main(cluster: str | None = None, keys: Path | None = None, *, browser: bool = False) -> int:
     """Opens the window, or the same page in the browser, and returns when it is closed.
 
-    `cluster` ("HOST:PORT,...") and `keys` as in every command; without them the environment and the local cluster last
-    started are asked, again and again until one is there. Raises `Refused` where no window can be opened.
+    `cluster` ("HOST:PORT,...") and `keys` as in every command; without them the environment, what the person has chosen
+    and the local cluster last started are asked, again and again until one is there. Raises `Refused` where no window can
+    be opened.
     """
-    from backend.cli.options import locate  # here, because the commands import this module's caller
+    from backend.cli.options import named  # here, because the commands import this module's caller
 
     options = argparse.Namespace(cluster=cluster, keys=keys)
-
-    def find() -> Target:
-        addresses, file = locate(options)
-        return Target(addresses, load_client_key(file))
-
-    if browser:
-        return open_browser(find, open_client)
-    return open_window(find, open_client)
+    choices = ChoiceFile(state_directory() / FILE)
+    finder = ClusterFinder(functools.partial(named, options), choices)
+    opens = open_browser if browser else open_window
+    return opens(finder, open_client, choices)
 
 
 def open_client(target: Target, timeout_s: float) -> ClusterClient:
@@ -61,12 +61,12 @@ def open_client(target: Target, timeout_s: float) -> ClusterClient:
     return ClusterClient(target.addresses, target.key, timeout_s)
 
 
-def open_window(find: Find, open_client: Open) -> int:
+def open_window(find: Find, open_client: Open, choices: ChoiceFile | None = None) -> int:
     """Shows the window until it is closed; in the main thread only. Raises `Refused` without a screen or without Qt."""
     prepare_environment(os.environ)
     webview = load_webview()
     dialogs = WindowDialogs(webview)
-    with Bridge(find, open_client, dialogs, evaluates_scripts=True) as bridge:
+    with Bridge(find, open_client, dialogs, choices=choices, evaluates_scripts=True) as bridge:
         window = webview.create_window(
             TITLE,
             bridge.address,
@@ -83,9 +83,9 @@ def open_window(find: Find, open_client: Open) -> int:
     return 0
 
 
-def open_browser(find: Find, open_client: Open) -> int:
+def open_browser(find: Find, open_client: Open, choices: ChoiceFile | None = None) -> int:
     """The same page in the person's browser, until Ctrl-C."""
-    with Bridge(find, open_client) as bridge:
+    with Bridge(find, open_client, choices=choices) as bridge:
         print(f"Minka is open at {bridge.address}\nCtrl-C closes it.", file=sys.stderr)
         with systems_libraries():
             webbrowser.open(bridge.address)

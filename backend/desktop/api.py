@@ -4,14 +4,12 @@ What the board knows is answered at once, in the server's loop; what asks the cl
 pool of threads. An error is {"code", "reason", "advice"} with a matching status.
 """
 
-import json
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 from backend.desktop.board import Board
+from backend.desktop.calls import NAME, NUMBER, Call, Route, route
 from backend.desktop.handles import FileHandles
 from backend.desktop.jobs import TransferDesk
 from backend.desktop.link import REQUEST_S, ClusterLink
@@ -36,8 +34,6 @@ from shared.messages import (
     TrainSpec,
 )
 
-MAX_FILE_BYTES = 1 << 40
-
 STATUSES = {
     "refused": 422,
     "no_space": 507,
@@ -61,42 +57,6 @@ class Chooser(Protocol):
         """Where a file called `name` goes; None when the person thinks better of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request of the page: the groups of its path, its query, its body."""
-
-    groups: tuple[str, ...]
-    query: dict[str, str]
-    body: bytes
-
-    def fields(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises `Refused`."""
-        try:
-            value = json.loads(self.body)
-        except ValueError as error:
-            raise Refused("The body is not JSON.") from error
-        if not isinstance(value, dict):
-            raise Refused("The body is not a JSON object.")
-        return value
-
-    def number(self, name: str, most: int = MAX_FILE_BYTES) -> int:
-        """A whole number of the query. Raises `Refused`."""
-        text = self.query.get(name, "")
-        if not (text.isascii() and text.isdigit()) or len(text) > 15 or int(text) > most:
-            raise Refused(f"{name!r} must be a whole number up to {most}.")
-        return int(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Who answers a method at a path; `waits` is for what asks the cluster, the disk or the person."""
-
-    method: str
-    pattern: re.Pattern[str]
-    answer: Callable[[Call], Any]
-    waits: bool
-
-
 class Api:
     """What the page may ask. `answer` gives a value for JSON, or a `Response`."""
 
@@ -111,8 +71,9 @@ class Api:
         spool: Spool,
         chooser: Chooser,
         committed: Callable[[], None],
+        others: Iterable[Route],
     ) -> None:
-        """`committed` is called after each command that the cluster has taken."""
+        """`committed` is called after each command that the cluster has taken; `others` are answered elsewhere."""
         self._board = board
         self._link = link
         self._queue = queue
@@ -122,46 +83,44 @@ class Api:
         self._spool = spool
         self._chooser = chooser
         self._committed = committed
-        number, name = r"(\d{1,15})", r"([\w.:\-]{1,128})"
         self._routes = [
-            Route(method, re.compile(path), answer, waits)
-            for method, path, answer, waits in (
-                ("GET", "/api/versions", lambda _: board.versions(), False),
-                ("GET", "/api/(connection|cluster)", lambda call: board.get(call.groups[0]), False),
-                ("GET", "/api/transfers", lambda _: queue.summary(), False),
-                ("GET", "/api/(files|models)", self._rows, True),
-                ("GET", "/api/records", self._records, True),
-                ("POST", "/api/files/choose", self._choose, True),
-                ("DELETE", f"/api/files/{number}", self._remove, True),
-                ("POST", "/api/uploads", self._begin_upload, True),
-                ("PUT", f"/api/uploads/{number}", self._go_on, True),
-                ("POST", "/api/uploads/handles", self._upload_handles, True),
-                ("GET", f"/api/handles/{name}", self._read_handle, True),
-                ("POST", f"/api/files/{number}/download", self._download, True),
-                ("POST", f"/api/transfers/{number}/cancel", self._cancel_transfer, False),
-                ("POST", f"/api/transfers/{number}/retry", self._retry_transfer, False),
-                ("POST", "/api/transfers/clear", self._clear_transfers, False),
-                ("POST", "/api/models", self._train, True),
-                ("GET", f"/api/models/{name}", self._show_model, True),
-                ("POST", f"/api/models/{name}/cancel", self._cancel_model, True),
-                ("POST", f"/api/models/{name}/predict", self._predict, True),
-                ("POST", f"/api/models/{name}/evaluate", self._evaluate, True),
-                ("POST", f"/api/models/{name}/promote", self._promote, True),
-                ("POST", f"/api/models/{name}/export", self._export, True),
-                ("POST", "/api/aliases/roll_back", self._roll_back, True),
-            )
+            route("GET", "/api/versions", lambda _: board.versions(), waits=False),
+            route("GET", "/api/connection", lambda _: board.get("connection"), waits=False),
+            route("GET", "/api/cluster", lambda _: board.get("cluster"), waits=False),
+            route("GET", "/api/transfers", lambda _: queue.summary(), waits=False),
+            route("GET", "/api/(files|models)", self._rows),
+            route("GET", "/api/records", self._records),
+            route("POST", "/api/files/choose", self._choose),
+            route("DELETE", f"/api/files/{NUMBER}", self._remove),
+            route("POST", "/api/uploads", self._begin_upload),
+            route("PUT", f"/api/uploads/{NUMBER}", self._go_on),
+            route("POST", "/api/uploads/handles", self._upload_handles),
+            route("GET", f"/api/handles/{NAME}", self._read_handle),
+            route("POST", f"/api/files/{NUMBER}/download", self._download),
+            route("POST", f"/api/transfers/{NUMBER}/cancel", self._cancel_transfer, waits=False),
+            route("POST", f"/api/transfers/{NUMBER}/retry", self._retry_transfer, waits=False),
+            route("POST", "/api/transfers/clear", self._clear_transfers, waits=False),
+            route("POST", "/api/models", self._train),
+            route("GET", f"/api/models/{NAME}", self._show_model),
+            route("POST", f"/api/models/{NAME}/cancel", self._cancel_model),
+            route("POST", f"/api/models/{NAME}/predict", self._predict),
+            route("POST", f"/api/models/{NAME}/evaluate", self._evaluate),
+            route("POST", f"/api/models/{NAME}/promote", self._promote),
+            route("POST", f"/api/models/{NAME}/export", self._export),
+            route("POST", "/api/aliases/roll_back", self._roll_back),
+            *others,
         ]
 
     def route(self, request: Request) -> tuple[Route, Call]:
         """Who answers. Raises `NotFound`, `MethodNotAllowed`."""
         allowed = []
-        for route in self._routes:
-            match = route.pattern.fullmatch(request.path)
+        for each in self._routes:
+            match = each.pattern.fullmatch(request.path)
             if match is None:
                 continue
-            if route.method == request.method:
-                return route, Call(match.groups(), dict(request.head.query), request.body)
-            allowed.append(route.method)
+            if each.method == request.method:
+                return each, Call(match.groups(), dict(request.head.query), request.body)
+            allowed.append(each.method)
         if allowed:
             raise MethodNotAllowed(tuple(allowed))
         raise NotFound("There is no such request.")

@@ -14,12 +14,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from backend.desktop.access import LOOPBACK, Access
-from backend.desktop.api import Api, Call, Chooser, Route, error_answer
+from backend.desktop.api import Api, Chooser, error_answer
 from backend.desktop.board import Board
+from backend.desktop.calls import Call, Route
+from backend.desktop.choices import ChoiceFile
+from backend.desktop.dataset_requests import DatasetRequests
+from backend.desktop.finder import ClusterFinder, GivenCluster
 from backend.desktop.handles import FileHandles
 from backend.desktop.jobs import TransferDesk
 from backend.desktop.link import ClusterLink, Find, Open
 from backend.desktop.model_desk import ModelDesk
+from backend.desktop.settings_requests import SettingsRequests
 from backend.desktop.spool import Spool
 from backend.desktop.transfer_queue import TransferQueue
 from backend.desktop.watch import INTERVAL_S, ClusterWatch
@@ -69,12 +74,14 @@ class Bridge:
         open_client: Open,
         chooser: Chooser | None = None,
         *,
+        choices: ChoiceFile | None = None,
         evaluates_scripts: bool = False,
         look_every_s: float = INTERVAL_S,
     ) -> None:
-        """`evaluates_scripts` allows what pywebview needs to talk to a page: scripts made from text.
+        """`choices` keep what the person has chosen, by default for this run only.
 
-        The cluster is looked at every `look_every_s` seconds.
+        `evaluates_scripts` allows what pywebview needs to talk to a page: scripts made from text. The cluster is looked at
+        every `look_every_s` seconds.
 
         Raises OSError when there is no free port.
         """
@@ -87,6 +94,12 @@ class Bridge:
         desk = TransferDesk(self._link, self._queue, self._watch.soon)
         person = chooser or DownloadsFolder()
         models = ModelDesk(self._board, self._link, self.handles, person, self._watch.soon)
+        self._choices = choices or ChoiceFile(None)
+        finder = find if isinstance(find, ClusterFinder) else GivenCluster()
+        others = (
+            *DatasetRequests(self._board, self._link, self._watch.soon).routes,
+            *SettingsRequests(finder, self._choices, self._watch.soon).routes,
+        )
         self._api = Api(
             self._board,
             self._link,
@@ -97,6 +110,7 @@ class Bridge:
             self._spool,
             person,
             self._watch.soon,
+            others,
         )
         self._pool = ThreadPoolExecutor(REQUEST_THREADS, thread_name_prefix="request")
         self._room = threading.BoundedSemaphore(WAITING_LIMIT)
@@ -124,8 +138,11 @@ class Bridge:
 
     @property
     def address(self) -> str:
-        """What to open: the page, with this run's token in the fragment."""
-        return self.access.address
+        """What to open: the page, in its fragment this run's token and how the person wants it to look."""
+        chosen = self._choices.get()
+        look = {"language": chosen.language, "theme": chosen.theme}
+        wanted = "".join(f"&{name}={value}" for name, value in look.items() if value)
+        return self.access.address + wanted
 
     def start(self) -> None:
         """Begins to serve and to watch the cluster."""

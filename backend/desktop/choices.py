@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from backend.keys import KEY_BYTES
 from shared import fields
 from shared.errors import ProtocolViolation, Refused
 
@@ -31,10 +32,11 @@ class Choices:
 class ChoiceFile:
     """The choices of this user, in a file that only they can read. Thread-safe."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
+        """Without a path nothing outlives this run."""
         self._path = path
         self._lock = threading.Lock()
-        self._kept = self._load()
+        self._kept = Choices() if path is None else _load(path)
 
     def get(self) -> Choices:
         """What is chosen now."""
@@ -44,32 +46,37 @@ class ChoiceFile:
         """Keep these fields, and what was chosen before of the others. Raises `Refused` when the disk does."""
         with self._lock:
             changed = replace(self._kept, **chosen)
-            self._save(changed)
+            if self._path is not None:
+                _save(self._path, changed)
             self._kept = changed
         return changed
 
-    def _load(self) -> Choices:
-        """A file that cannot be understood is as none: all that is in it can be chosen again."""
-        try:
-            with self._path.open("rb") as stream:
-                return fields.decode(Choices, json.loads(stream.read(FILE_LIMIT_BYTES)))
-        except (OSError, ValueError, RecursionError, ProtocolViolation):
-            return Choices()
 
-    def _save(self, choices: Choices) -> None:
-        fresh = self._path.with_name(self._path.name + ".new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                fresh.unlink()
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(fields.encode(choices), stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(fresh, self._path)
-        except OSError as error:
-            raise Refused(
-                f"What you chose cannot be kept in {self._path}: {error.strerror or error}.",
-                "Make room there, or let this user write there.",
-            ) from error
+def _load(path: Path) -> Choices:
+    """A file that cannot be understood is as none: all that is in it can be chosen again."""
+    try:
+        with path.open("rb") as stream:
+            found = fields.decode(Choices, json.loads(stream.read(FILE_LIMIT_BYTES)))
+        understood = len(bytes.fromhex(found.key)) in (0, KEY_BYTES)
+    except (OSError, ValueError, RecursionError, ProtocolViolation):
+        return Choices()
+    return found if understood and found.language in LANGUAGES and found.theme in THEMES else Choices()
+
+
+def _save(path: Path, choices: Choices) -> None:
+    fresh = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            json.dump(fields.encode(choices), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(fresh, path)
+    except OSError as error:
+        raise Refused(
+            f"What you chose cannot be kept in {path}: {error.strerror or error}.",
+            "Make room there, or let this user write there.",
+        ) from error

@@ -106,7 +106,7 @@ class ClusterFinder:
             self._found, self._found_key, self._looked_at = (), key, None
         if self._found and self._looked_at is not None and now - self._looked_at < LOOK_AGAIN_S:
             return self._found
-        known = {address for address in self._found}
+        known = set(self._found)
         seen = self._look(enough=lambda each: each.key == mark and parse_address(each.address) in known)
         self._looked_at = now
         fresh = tuple(parse_address(each.address) for each in seen if each.key == mark)
@@ -118,6 +118,24 @@ class ClusterFinder:
                 "Start the workers, or name the address of one in the settings.",
             )
         return self._found
+
+
+class GivenCluster:
+    """The settings of a window whose cluster was given at its start: there is nothing to choose."""
+
+    def public(self) -> dict[str, Any]:
+        return {"source": "named", "addresses": "", "key": ""}
+
+    def nearby(self) -> list[dict[str, Any]]:
+        return []
+
+    def choose(self, addresses: str, key: str | None) -> None:
+        """Raises `Refused`."""
+        raise Refused("This window was opened for one cluster.", "Open Minka without naming one.")
+
+    def forget(self) -> None:
+        """Raises `Refused`."""
+        self.choose("", None)
 
 
 def read_key(text: str) -> bytes:

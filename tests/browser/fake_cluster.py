@@ -10,10 +10,15 @@ from typing import Any
 from backend.client import Answer, ClusterClient
 from shared.errors import AccessDenied, MinkaError, Refused, Unreachable
 from shared.messages import (
+    PAGE_ROWS,
     AbandonUpload,
+    AddExample,
     BeginUpload,
     Cancel,
+    Datasets,
+    Examples,
     Files,
+    FindDataset,
     FinishUpload,
     Models,
     NoteEvaluation,
@@ -49,6 +54,7 @@ class FakeCluster(ClusterClient):
         self.index = 3
         self.files: dict[int, dict[str, Any]] = {}
         self.blobs: dict[str, bytes] = {}
+        self.datasets: dict[str, list[dict[str, Any]]] = {}
         self.models: dict[str, dict[str, Any]] = {}
         self.records: list[dict[str, Any]] = []
         self.predicted: list[bytes] = []
@@ -206,6 +212,17 @@ class FakeCluster(ClusterClient):
                 row = self.files.pop(request.file)
                 self._note("remove", row["name"])
                 header = {"file": {"id": row["id"], "name": row["name"]}}
+            case AddExample():
+                self.blobs[request.digest] = body or self.blobs[request.digest]
+                header = self._add_example(request)
+            case Datasets():
+                header = {"datasets": [self._dataset(name) for name in self.datasets], "more": False}
+            case FindDataset():
+                header = {
+                    "dataset": self._dataset(request.dataset) | {"labels": self._labels(request.dataset)}
+                }
+            case Examples():
+                header = self._examples(request)
             case Train():
                 header = {"model": self._train(request)}
             case Cancel():
@@ -268,6 +285,41 @@ class FakeCluster(ClusterClient):
         self.files[self.index] = row
         self._note("put", f"{name} ({size} bytes)")
         return row
+
+    def _add_example(self, request: AddExample) -> dict[str, Any]:
+        if not request.label or "/" in request.label:
+            raise Refused(f"{request.label!r} is no label.", "Give 1 to 200 printable characters.")
+        self.index += 1
+        row = {
+            "id": self.index,
+            "label": request.label,
+            "bytes": request.size_bytes,
+            "digest": request.digest,
+        }
+        examples = self.datasets.setdefault(request.dataset, [])
+        examples.append(row | {"created": START + self.index * 7.0})
+        self._note("example", f"{request.dataset}: {request.label} ({len(examples)} examples)")
+        return {"record": len(self.records), "index": self.index}
+
+    def _labels(self, name: str) -> dict[str, int]:
+        labels = [row["label"] for row in self.datasets[name]]
+        return {label: labels.count(label) for label in dict.fromkeys(labels)}
+
+    def _dataset(self, name: str) -> dict[str, Any]:
+        rows = self.datasets.get(name)
+        if rows is None:
+            raise Refused(f"There is no data set {name!r}.")
+        facts = {"id": rows[0]["id"], "name": name, "examples": len(rows), "created": rows[0]["created"]}
+        return facts | {"digest": digest_of(str(rows).encode()), "classes": len(self._labels(name))}
+
+    def _examples(self, request: Examples) -> dict[str, Any]:
+        rows = [
+            row
+            for row in reversed(self.datasets[request.dataset])
+            if request.label in (None, row["label"])
+            and (request.before is None or row["id"] < request.before)
+        ]
+        return {"examples": rows[:PAGE_ROWS], "more": len(rows) > PAGE_ROWS}
 
     def _train(self, request: Train) -> str:
         spec = request.spec

@@ -281,6 +281,14 @@ def test_the_events_are_an_event_stream(page: PageClient) -> None:
         assert response.headers["Content-Type"] == "text/event-stream"
         assert response.fp.readline() == b"event: versions\n"
         versions = json.loads(response.fp.readline().removeprefix(b"data: "))
-        assert set(versions) == {"connection", "cluster", "files", "models", "records", "transfers"}
+        assert set(versions) == {
+            "connection",
+            "cluster",
+            "files",
+            "datasets",
+            "models",
+            "records",
+            "transfers",
+        }
     finally:
         connection.close()
