@@ -108,6 +108,11 @@ class WindowDialogs:
         chosen = self.window.create_file_dialog(self._webview.FileDialog.OPEN, allow_multiple=True)
         return [Path(path) for path in chosen or ()]
 
+    def open_folder(self) -> list[Path]:
+        """The folder that the person chose."""
+        chosen = self.window.create_file_dialog(self._webview.FileDialog.FOLDER)
+        return [Path(path) for path in chosen or ()]
+
     def save_as(self, name: str) -> Path | None:
         """Where the person wants it; an existing file is theirs to replace, the dialog has asked."""
         chosen = self.window.create_file_dialog(self._webview.FileDialog.SAVE, save_filename=name)

@@ -1,7 +1,6 @@
 """train: upload what is local, start the job, watch it to its end."""
 
 import argparse
-import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from backend.cli.options import (
 )
 from backend.cli.progress import TransferMeter, bar
 from backend.client import ClusterClient
+from backend.folders import pack
 from backend.transfers import digest_of, upload
 from shared.errors import Refused, TimedOut, Unreachable
 from shared.messages import FindDataset, ShowModel, Train, TrainSpec
@@ -211,17 +211,9 @@ def _packed(file: str | None, scratch: Path) -> str | None:
     folder = None if file is None else Path(file)
     if folder is None or not folder.is_dir():
         return file
-    from shared.datasets import IMAGE_SUFFIXES  # brings numpy: only where it is needed
-
     target = scratch / f"{folder.resolve().name}.zip"
     if not target.exists():
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for path in sorted(folder.rglob("*")):
-                if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
-                    continue
-                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
-                with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
-                    shutil.copyfileobj(source, packed)
+        pack(folder, target)
     return str(target)
 
 

@@ -53,6 +53,9 @@ class Chooser(Protocol):
     def open_files(self) -> list[Path]:
         """The files to upload; none when the person thinks better of it."""
 
+    def open_folder(self) -> list[Path]:
+        """The folder to upload; none when the person thinks better of it."""
+
     def save_as(self, name: str) -> Path | None:
         """Where a file called `name` goes; None when the person thinks better of it."""
 
@@ -139,8 +142,9 @@ class Api:
 
     # --- files
 
-    def _choose(self, _call: Call) -> Any:
-        offers = self._handles.offer(self._chooser.open_files())
+    def _choose(self, call: Call) -> Any:
+        ask = self._chooser.open_folder if call.query.get("what") == "folder" else self._chooser.open_files
+        offers = self._handles.offer(ask())
         return {"handles": [offer.row() for offer in offers]}
 
     def _remove(self, call: Call) -> Any:

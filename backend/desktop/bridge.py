@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from backend.desktop.access import LOOPBACK, Access
 from backend.desktop.api import Api, Chooser, error_answer
+from backend.desktop.archives import Archives
 from backend.desktop.board import Board
 from backend.desktop.calls import Call, Route
 from backend.desktop.choices import ChoiceFile
@@ -56,6 +57,10 @@ class DownloadsFolder:
         """None: a browser has its own dialog."""
         return []
 
+    def open_folder(self) -> list[Path]:
+        """None, as `open_files`."""
+        return []
+
     def save_as(self, name: str) -> Path | None:
         """A name that is still free there."""
         folder = self._folder or next(
@@ -94,9 +99,11 @@ class Bridge:
         desk = TransferDesk(self._link, self._queue, self._watch.soon)
         person = chooser or DownloadsFolder()
         models = ModelDesk(self._board, self._link, self.handles, person, self._watch.soon)
+        self._archives = Archives(self.handles, desk)
         self._choices = choices or ChoiceFile(None)
         finder = find if isinstance(find, ClusterFinder) else GivenCluster()
         others = (
+            *self._archives.routes,
             *DatasetRequests(self._board, self._link, self._watch.soon).routes,
             *SettingsRequests(finder, self._choices, self._watch.soon).routes,
         )
@@ -141,7 +148,7 @@ class Bridge:
         """What to open: the page, in its fragment this run's token and how the person wants it to look."""
         chosen = self._choices.get()
         look = {"language": chosen.language, "theme": chosen.theme}
-        wanted = "".join(f"&{name}={value}" for name, value in look.items() if value)
+        wanted = "".join(f"&{name}={value}" for name, value in look.items())
         return self.access.address + wanted
 
     def start(self) -> None:
@@ -165,6 +172,7 @@ class Bridge:
         for thread in self._threads:
             thread.join()
         self._spool.close()
+        self._archives.close()
 
     def _tell(self) -> None:
         """Publishes the versions once, however many changes come before the loop gets to it."""

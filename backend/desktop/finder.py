@@ -82,14 +82,17 @@ class ClusterFinder:
                 workers.append({"id": seen.worker, "address": seen.address})
         return list(clusters.values())
 
-    def choose(self, addresses: str, key: str | None) -> None:
+    def choose(self, addresses: str, key: str | None, mark: str | None = None) -> None:
         """Use this cluster from now on. `key`: hex, or what is in a keys file; None: the one that is here.
 
-        Raises `Refused` for what is no address, no key, or when there is none yet.
+        `mark` is that of the cluster that was picked, if one was. Raises `Refused` for what is no address, no key or the
+        key of another cluster, or when there is none yet.
         """
         kept = self._choices.get().key if key is None else read_key(key).hex()
         if not kept:
             raise Refused("Without its key nobody gets into a cluster.", "Choose its client.keys.")
+        if mark is not None and key_mark(bytes.fromhex(kept)) != mark:
+            raise Refused("This key opens another cluster.", "Choose the client.keys of this one.")
         text = format_addresses(parse_addresses(addresses)) if addresses.strip() else ""
         self._choices.change(addresses=text, key=kept)
         self._looked_at = None
@@ -129,7 +132,7 @@ class GivenCluster:
     def nearby(self) -> list[dict[str, Any]]:
         return []
 
-    def choose(self, addresses: str, key: str | None) -> None:
+    def choose(self, addresses: str, key: str | None, mark: str | None = None) -> None:
         """Raises `Refused`."""
         raise Refused("This window was opened for one cluster.", "Open Minka without naming one.")
 

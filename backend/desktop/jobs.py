@@ -36,6 +36,10 @@ class TransferDesk:
         """The row of a file that the page has sent whole. Raises `Busy`."""
         return self._upload(arrival.path, arrival.name, lambda: arrival.path.unlink(missing_ok=True))
 
+    def upload_packed(self, path: Path, name: str) -> dict[str, Any]:
+        """The row of an archive that was made here, and is removed afterwards. Raises `Busy`."""
+        return self._upload(path, name, lambda: path.unlink(missing_ok=True))
+
     def download(self, file: dict[str, Any], target: Path) -> dict[str, Any]:
         """The row of a file on its way to `target`. Raises `Busy`."""
 

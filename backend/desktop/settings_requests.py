@@ -15,7 +15,7 @@ class Finder(Protocol):
 
     def public(self) -> dict[str, Any]: ...
     def nearby(self) -> list[dict[str, Any]]: ...
-    def choose(self, addresses: str, key: str | None) -> None: ...
+    def choose(self, addresses: str, key: str | None, mark: str | None = None) -> None: ...
     def forget(self) -> None: ...
 
 
@@ -51,10 +51,10 @@ class SettingsRequests:
 
     def _choose(self, call: Call) -> Any:
         asked = call.fields()
-        addresses, key = asked.get("addresses", ""), asked.get("key")
-        if not isinstance(addresses, str) or not isinstance(key, str | None):
-            raise Refused("'addresses' and 'key' must be texts.")
-        self._finder.choose(addresses, key)
+        addresses, key, mark = asked.get("addresses", ""), asked.get("key"), asked.get("mark")
+        if not (isinstance(addresses, str) and isinstance(key, str | None) and isinstance(mark, str | None)):
+            raise Refused("'addresses', 'key' and 'mark' must be texts.")
+        self._finder.choose(addresses, key, mark)
         self._changed()
         return self._get(call)
 

@@ -1,18 +1,6 @@
 // The bridge on this computer: its token, its requests, its events. Nothing is drawn in here.
 
-const STORED = "minka.token";
-
-const token = takeToken();
-
-// The token comes in the fragment of the first address, and leaves the address at once.
-function takeToken() {
-  const match = /^#token=([\w-]+)$/.exec(location.hash);
-  if (match) {
-    sessionStorage.setItem(STORED, match[1]);
-    history.replaceState(null, "", location.pathname);
-  }
-  return sessionStorage.getItem(STORED) ?? "";
-}
+const token = sessionStorage.getItem("minka.token") ?? ""; // put there by start.js
 
 // `code` is one of Minka's families of failure, or "bridge": the program on this computer did not answer, or "token".
 export class BridgeError extends Error {

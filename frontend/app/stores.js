@@ -61,12 +61,13 @@ class Store extends EventTarget {
 
 export const connection = new Store("/api/connection");
 export const cluster = new Store("/api/cluster");
+export const datasets = new Store("/api/datasets");
 export const files = new Store("/api/files");
 export const models = new Store("/api/models");
 export const records = new Store("/api/records");
 export const transfers = new Store("/api/transfers");
 
-const stores = { connection, cluster, files, models, records, transfers };
+const stores = { connection, cluster, datasets, files, models, records, transfers };
 
 export function startStores() {
   const events = new BridgeEvents("/api/events");

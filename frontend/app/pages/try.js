@@ -5,8 +5,8 @@ import { html, render } from "/common/html.js";
 import { BridgeError, request, requestBlob } from "/bridge.js";
 import { icons } from "/icons.js";
 import { drawBars } from "/parts/bars.js";
+import { DrawingPad } from "/parts/drawing_pad.js";
 import { setDropTarget } from "/parts/drop.js";
-import { Sketch } from "/parts/sketch.js";
 import { toast } from "/parts/toast.js";
 import { models } from "/stores.js";
 import { failureText, t } from "/words.js";
@@ -19,13 +19,7 @@ export function mountTry(root, wanted) {
     <div class="columns columns-try">
       <section class="card pad-card">
         <header><label class="labelled-inline"><span>${t("try.model")}</span><select class="field" id="model"></select></label></header>
-        <div class="pad"><canvas id="pad" tabindex="0" aria-label="${t("try.canvas")}"></canvas><span class="pad-hint" id="hint" aria-hidden="true">${t("try.hint")}</span></div>
-        <div class="card-end">
-          <button type="button" class="button" id="undo">${icons.undo}${t("try.undo")}</button>
-          <button type="button" class="button" id="clear">${icons.remove}${t("try.clear")}</button>
-          <button type="button" class="button" id="choose">${icons.image}${t("try.image")}</button>
-          <input type="file" id="chosen" accept="image/*" hidden tabindex="-1">
-        </div>
+        <div class="card-body" id="pad-place"></div>
       </section>
       <section class="card answer" aria-labelledby="answer-title">
         <header><h2 id="answer-title">${t("try.answer")}</h2></header>
@@ -38,7 +32,8 @@ export function mountTry(root, wanted) {
     </div>`);
 
   const find = (id) => root.querySelector(`#${id}`);
-  const sketch = new Sketch(find("pad"));
+  const pad = new DrawingPad(find("pad-place"));
+  const { sketch } = pad;
   const asker = new Asker(() => find("model").value, (result) => drawAnswer(root, result));
   const show = async (blob, name) => {
     try {
@@ -50,24 +45,10 @@ export function mountTry(root, wanted) {
   };
 
   sketch.addEventListener("change", async () => {
-    find("hint").hidden = !sketch.empty;
-    find("undo").disabled = find("clear").disabled = sketch.empty;
     if (sketch.empty) asker.forget();
     else if (sketch.drawn) asker.ask(await sketch.blob());
   });
-  find("undo").disabled = find("clear").disabled = true;
-  find("undo").addEventListener("click", () => sketch.undo());
-  find("clear").addEventListener("click", () => sketch.clear());
-  find("pad").addEventListener("keydown", (event) => {
-    if (event.key === "Escape" || event.key === "Delete") sketch.clear();
-    if (event.key === "z" && (event.ctrlKey || event.metaKey)) sketch.undo();
-  });
-  find("choose").addEventListener("click", () => find("chosen").click());
-  find("chosen").addEventListener("change", (event) => {
-    const [file] = event.target.files;
-    if (file) show(file, file.name);
-    event.target.value = "";
-  });
+  pad.addEventListener("pictures", ({ detail: [{ blob, name }] }) => show(blob, name));
   find("model").addEventListener("change", () => asker.again());
   setDropTarget({
     label: () => t("try.release"),

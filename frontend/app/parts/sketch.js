@@ -1,7 +1,7 @@
 // A pad to draw on: white ink on black, as the digits of MNIST are. The pen is thick, and smooth: points are joined by
 // quadratic curves through their midpoints, so that a fast hand leaves no corners.
 
-const SIDE = 336;
+export const SIDE = 336;
 const PEN = 26;
 
 export class Sketch extends EventTarget {
@@ -43,6 +43,18 @@ export class Sketch extends EventTarget {
     this.#changed();
   }
 
+  // A stroke begins at this point ([x, y], 0 to SIDE), and goes on over these.
+  press(point) {
+    this.#picture = null;
+    this.#strokes.push([point]);
+    this.#changed();
+  }
+
+  go(...points) {
+    this.#strokes.at(-1).push(...points);
+    this.#changed();
+  }
+
   // Shows a picture in place of the drawing. `bitmap`: an ImageBitmap.
   show(bitmap) {
     this.#strokes = [];
@@ -69,17 +81,13 @@ export class Sketch extends EventTarget {
     if (event.button !== 0 || this.#pen !== null) return;
     this.#canvas.setPointerCapture(event.pointerId);
     this.#pen = event.pointerId;
-    this.#picture = null;
-    this.#strokes.push([this.#point(event)]);
-    this.#changed();
+    this.press(this.#point(event));
   }
 
   #move(event) {
     if (event.pointerId !== this.#pen) return;
-    const stroke = this.#strokes.at(-1);
     const events = event.getCoalescedEvents?.() ?? [];
-    for (const each of events.length ? events : [event]) stroke.push(this.#point(each));
-    this.#changed();
+    this.go(...(events.length ? events : [event]).map((each) => this.#point(each)));
   }
 
   #end(event) {

@@ -28,6 +28,9 @@ class FolderChooser:
     def open_files(self) -> list[Path]:
         return self.files
 
+    def open_folder(self) -> list[Path]:
+        return [self.folder]
+
     def save_as(self, name: str) -> Path | None:
         return None if self.declines else self.folder / name
 
@@ -43,6 +46,7 @@ class PageClient:
         self,
         method: str,
         path: str,
+        /,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
         **query: Any,
@@ -56,12 +60,14 @@ class PageClient:
         finally:
             connection.close()
 
-    def ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def ask(self, method: str, path: str, /, body: Any = None, **query: Any) -> Any:
         status, _, answer = self.send(method, path, _as_bytes(body), **query)
         assert status == 200, answer
         return json.loads(answer)
 
-    def refused(self, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, dict[str, str]]:
+    def refused(
+        self, method: str, path: str, /, body: Any = None, **query: Any
+    ) -> tuple[int, dict[str, str]]:
         status, _, answer = self.send(method, path, _as_bytes(body), **query)
         return status, json.loads(answer)
 

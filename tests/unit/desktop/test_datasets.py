@@ -132,3 +132,51 @@ class TestSettings:
         assert page.refused("DELETE", "/api/settings/cluster")[1]["reason"].startswith(
             "This window was opened"
         )
+
+
+class TestFoldersOfImages:
+    def test_a_folder_of_the_window_becomes_one_file(
+        self, page: PageClient, bridge: Bridge, cluster: FakeCluster, tmp_path: Path
+    ) -> None:
+        import zipfile
+
+        folder = tmp_path / "pets"
+        for name in ("dog/2.png", "cat/1.PNG", "cat/.hidden.png", "notes.txt"):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(image())
+        (offer,) = bridge.handles.offer([folder])
+        told = page.ask("POST", "/api/archives/handles", {"handle": offer.handle})
+        row = page.until_ended(told["transfer"]["id"])
+        assert (told["images"], row["state"], row["name"]) == (2, "done", "pets.zip")
+        (held,) = cluster.files.values()
+        with zipfile.ZipFile(io.BytesIO(cluster.blobs[held["digest"]])) as archive:
+            assert archive.namelist() == ["cat/1.PNG", "dog/2.png"]
+
+    def test_a_folder_of_a_browser_is_sent_image_by_image(
+        self, page: PageClient, cluster: FakeCluster
+    ) -> None:
+        number = page.ask("POST", "/api/archives", name="pets.zip")["archive"]
+        for path in ("cat/1.png", "dog/2.png"):
+            page.ask("POST", f"/api/archives/{number}", image(), path=path)
+        for path in ("../1.png", "/1.png", "a.txt", "", "x" * 1000 + "/1.png"):
+            assert page.refused("POST", f"/api/archives/{number}", image(), path=path)[0] == 422
+        told = page.ask("POST", f"/api/archives/{number}/finish", b"")
+        assert page.until_ended(told["transfer"]["id"])["state"] == "done"
+        assert page.refused("POST", f"/api/archives/{number}", image(), path="1.png")[0] == 422
+        assert [row["name"] for row in cluster.files.values()] == ["pets.zip"]
+
+    def test_a_folder_without_images_is_refused(
+        self, page: PageClient, bridge: Bridge, tmp_path: Path
+    ) -> None:
+        (tmp_path / "empty").mkdir()
+        (offer,) = bridge.handles.offer([tmp_path / "empty"])
+        refusal = page.refused("POST", "/api/archives/handles", {"handle": offer.handle})[1]
+        assert refusal["reason"] == "There are no images in 'empty'."
+        number = page.ask("POST", "/api/archives", name="none.zip")["archive"]
+        assert page.refused("POST", f"/api/archives/{number}/finish", b"")[0] == 422
+
+    def test_archives_that_pages_have_left_make_room_for_others(self, page: PageClient) -> None:
+        numbers = [page.ask("POST", "/api/archives", name="a.zip")["archive"] for _ in range(9)]
+        assert page.refused("POST", f"/api/archives/{numbers[0]}", image(), path="1.png")[0] == 422
+        page.ask("POST", f"/api/archives/{numbers[-1]}", image(), path="1.png")

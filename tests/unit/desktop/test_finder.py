@@ -128,6 +128,13 @@ def test_a_choice_that_cannot_work_is_refused_and_not_kept(
     assert bench.choices.get() == Choices()
 
 
+def test_the_key_of_another_cluster_than_the_one_that_was_picked_is_refused(bench: Bench) -> None:
+    with pytest.raises(Refused, match="opens another cluster"):
+        bench.finder.choose("", KEY.hex(), key_mark(OTHER))
+    bench.finder.choose("", KEY.hex(), key_mark(KEY))
+    assert bench.choices.get().key == KEY.hex()
+
+
 def test_a_key_is_taken_in_hex_or_as_the_content_of_its_file() -> None:
     assert read_key(f" {KEY.hex()}\n") == KEY
     assert read_key(json.dumps({"cluster": OTHER.hex(), "client": KEY.hex()})) == KEY

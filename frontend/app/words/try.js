@@ -1,0 +1,26 @@
+// The page where a model is tried.
+
+export const trial = {
+  "try.lead": { en: "Draw, or drop a picture. The answer comes from the cluster.", es: "Dibuja o suelta una imagen. La respuesta llega del clúster." },
+  "try.model": { en: "Model", es: "Modelo" },
+  "try.nomodel": { en: "There is no trained model yet.", es: "Aún no hay ningún modelo entrenado." },
+  "try.canvas": { en: "Drawing area: draw a digit with the mouse, a pen or a finger", es: "Área de dibujo: dibuja un dígito con el ratón, un lápiz o el dedo" },
+  "try.hint": { en: "Draw a digit here", es: "Dibuja aquí un dígito" },
+  "try.keys": { en: "With the keyboard: arrows move the pen, Space puts it down and lifts it, Escape clears.", es: "Con el teclado: las flechas mueven el lápiz, Espacio lo baja y lo sube, Escape borra todo." },
+  "try.clear": { en: "Clear", es: "Borrar" },
+  "try.undo": { en: "Undo", es: "Deshacer" },
+  "try.image": { en: "Choose a picture", es: "Elegir una imagen" },
+  "try.release": { en: "Let go to ask about this picture", es: "Suelta para preguntar por esta imagen" },
+  "try.answer": { en: "Answer", es: "Respuesta" },
+  "try.waiting": { en: "What the model sees appears here.", es: "Aquí aparece lo que ve el modelo." },
+  "try.sure": { en: "{share} sure", es: "{share} de certeza" },
+  "try.receipt": { en: "Receipt", es: "Recibo" },
+  "try.receipt.text": { en: "Who answered, and on which state of the log.", es: "Quién respondió y sobre qué estado del registro." },
+  "receipt.model": { en: "Model", es: "Modelo" },
+  "receipt.digest": { en: "Digest", es: "Huella" },
+  "receipt.term": { en: "Term", es: "Mandato" },
+  "receipt.index": { en: "Log index", es: "Índice" },
+  "receipt.worker": { en: "Worker", es: "Nodo" },
+  "receipt.time": { en: "Answer in", es: "Respuesta en" },
+  "try.notimage": { en: "{name} is not a picture that can be shown here.", es: "{name} no es una imagen que se pueda mostrar aquí." },
+};
