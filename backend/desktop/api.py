@@ -102,7 +102,7 @@ class Api:
             route("POST", f"/api/files/{NUMBER}/download", self._download),
             route("POST", f"/api/transfers/{NUMBER}/cancel", self._cancel_transfer, waits=False),
             route("POST", f"/api/transfers/{NUMBER}/retry", self._retry_transfer, waits=False),
-            route("POST", "/api/transfers/clear", self._clear_transfers, waits=False),
+            route("POST", "/api/transfers/(stop|again|clear)", self._all_transfers, waits=False),
             route("POST", "/api/models", self._train),
             route("GET", f"/api/models/{NAME}", self._show_model),
             route("POST", f"/api/models/{NAME}/cancel", self._cancel_model),
@@ -208,8 +208,8 @@ class Api:
         self._queue.retry(int(call.groups[0]))
         return {}
 
-    def _clear_transfers(self, _call: Call) -> Any:
-        self._queue.clear()
+    def _all_transfers(self, call: Call) -> Any:
+        {"stop": self._queue.stop, "again": self._queue.again, "clear": self._queue.clear}[call.groups[0]]()
         return {}
 
     # --- models

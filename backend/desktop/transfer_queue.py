@@ -4,6 +4,7 @@ A few threads take them in order. The rows that the page gets are few whatever i
 failed, the next and the last ones; totals tell of the rest.
 """
 
+import contextlib
 import itertools
 import logging
 import threading
@@ -128,6 +129,24 @@ class TransferQueue:
             self._staff()
             self._work.notify()
         self._changed()
+
+    def stop(self) -> None:
+        """Cancels all that wait or run."""
+        with self._lock:
+            for transfer in list(self._transfers.values()):
+                if transfer.state == "waiting":
+                    self._end(transfer, "cancelled")
+                transfer.cancelling = transfer.cancelling or transfer.state == "running"
+            self._waiting.clear()
+        self._changed()
+
+    def again(self) -> None:
+        """Queues all again that failed."""
+        with self._lock:
+            failed = [transfer.id for transfer in self._transfers.values() if transfer.state == "failed"]
+        for id in failed:
+            with contextlib.suppress(Refused):  # somebody else was quicker
+                self.retry(id)
 
     def clear(self) -> None:
         """Forgets those that have ended."""

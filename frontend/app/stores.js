@@ -86,6 +86,7 @@ export class ModelDetails extends EventTarget {
   id = null;
   value = null;
   error = null;
+  work = {}; // which worker did how many shards: known while it is trained, and kept here
   #seen = "";
   #stop = null;
 
@@ -102,9 +103,10 @@ export class ModelDetails extends EventTarget {
     if (id === this.id) return;
     this.id = id;
     this.value = this.error = null;
+    this.work = {};
     this.#seen = "";
     this.dispatchEvent(new Event("change"));
-    this.#look();
+    if (id !== null) this.#look();
   }
 
   #look() {
@@ -127,6 +129,7 @@ export class ModelDetails extends EventTarget {
     }
     if (id !== this.id) return;
     if (value) this.value = value;
+    if (value?.work) this.work = value.work;
     this.error = error;
     this.dispatchEvent(new Event("change"));
   }

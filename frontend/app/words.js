@@ -5,13 +5,13 @@ import { cluster, records } from "/words/cluster.js";
 import { connect, settings } from "/words/settings.js";
 import { datasets } from "/words/datasets.js";
 import { files } from "/words/files.js";
-import { actions, models } from "/words/models.js";
+import { actions, compare, models } from "/words/models.js";
 import { failures, link, shell } from "/words/shell.js";
 import { train } from "/words/train.js";
 import { trial } from "/words/try.js";
 
 export const table = {
-  ...shell, ...link, ...failures, ...connect, ...settings, ...files, ...datasets, ...train, ...models, ...actions, ...trial, ...cluster, ...records,
+  ...shell, ...link, ...failures, ...connect, ...settings, ...files, ...datasets, ...train, ...models, ...compare, ...actions, ...trial, ...cluster, ...records,
 };
 
 export const t = translator(table);

@@ -32,8 +32,9 @@ export function mountFiles(root) {
     <section class="drop-zone" aria-labelledby="drop-title">
       <span class="drop-sign">${icons.drop}</span>
       <div><p id="drop-title" class="drop-title">${t("files.drop")}</p>
-      <p class="note">${t("files.or")} <button type="button" class="button" id="choose">${t("files.choose")}</button></p></div>
-      <input type="file" id="chosen" multiple hidden tabindex="-1">
+      <p class="note">${t("files.or")} <button type="button" class="button" id="choose">${t("files.choose")}</button>
+        <button type="button" class="button" id="choose-folder">${icons.folder}${t("files.choose.folder")}</button></p></div>
+      <input type="file" id="chosen" multiple hidden tabindex="-1"><input type="file" id="chosen-folder" webkitdirectory hidden tabindex="-1">
     </section>
     <section class="card queue" id="queue" aria-label="${t("queue.title")}" hidden></section>
     <section class="card" aria-labelledby="list-title">
@@ -47,14 +48,17 @@ export function mountFiles(root) {
     </section>`);
 
   const find = root.querySelector("#find");
-  const chosen = root.querySelector("#chosen");
   const draw = () => drawList(root, find.value);
 
-  root.querySelector("#choose").addEventListener("click", () => (inWindow() ? chooseInWindow() : chosen.click()));
-  chosen.addEventListener("change", () => {
-    sendFiles([...chosen.files].map((file) => ({ file, name: file.name })), toastFailure);
-    chosen.value = "";
-  });
+  for (const [button, input, what] of [["#choose", "#chosen", "files"], ["#choose-folder", "#chosen-folder", "folder"]]) {
+    const field = root.querySelector(input);
+    root.querySelector(button).addEventListener("click", () => (inWindow() ? chooseInWindow(what) : field.click()));
+    field.addEventListener("change", () => {
+      const visible = [...field.files].filter((file) => !file.webkitRelativePath.includes("/."));
+      sendFiles(visible.map((file) => ({ file, name: file.webkitRelativePath || file.name })), toastFailure);
+      field.value = "";
+    });
+  }
   find.addEventListener("input", draw);
   root.addEventListener("click", (event) => {
     const sort = event.target.closest("[data-sort]");
@@ -71,9 +75,9 @@ export function mountFiles(root) {
 }
 
 // The system's own dialog, which tells Python the paths.
-async function chooseInWindow() {
+async function chooseInWindow(what) {
   try {
-    const { handles } = await request("POST", "/api/files/choose");
+    const { handles } = await request("POST", "/api/files/choose", { query: { what } });
     if (handles.length) await sendHandles(handles);
   } catch (error) {
     toastFailure(error);

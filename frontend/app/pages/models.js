@@ -5,6 +5,7 @@ import { html, render, renderRows } from "/common/html.js";
 import { request } from "/bridge.js";
 import { icons } from "/icons.js";
 import { trainingChart } from "/parts/chart.js";
+import { Comparison } from "/parts/comparison.js";
 import { ModelActions } from "/parts/model_actions.js";
 import { statusBadge, unfinished } from "/parts/status_badge.js";
 import { toastFailure } from "/parts/toast.js";
@@ -20,13 +21,15 @@ export function mountModels(root, wanted) {
         <thead><tr><th scope="col">${t("models.id")}</th><th scope="col">${t("models.status")}</th><th scope="col" class="number">${t("models.accuracy")}</th>
           <th scope="col">${t("models.created")}</th></tr></thead><tbody id="rows"></tbody></table></div><div id="nothing"></div></section>
       <div class="stack"><section class="card" id="details" aria-live="polite"></section>
-        <section class="card" id="actions" hidden></section></div>
+        <section class="card" id="actions" hidden></section><section class="card" id="compare" hidden></section></div>
     </div>`);
   const panel = root.querySelector("#details");
+  const comparison = new Comparison(root.querySelector("#compare"));
   const actions = new ModelActions(root.querySelector("#actions"));
   const drawDetails = () => {
     drawModel(panel, details);
     actions.draw(details.value);
+    comparison.draw(details.value);
   };
   const draw = () => {
     const rows = models.value?.models ?? null;
@@ -53,6 +56,7 @@ export function mountModels(root, wanted) {
   return () => {
     endings.forEach((end) => end());
     actions.stop();
+    comparison.stop();
     details.stop();
   };
 }

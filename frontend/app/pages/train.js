@@ -1,81 +1,125 @@
-// Train: choose what to learn from, start, and watch the curve.
+// Train: choose what to learn from and what to make, start, and watch the curve.
 
-import { count, duration, share, size } from "/common/format.js";
+import { count, duration, share } from "/common/format.js";
 import { html, render } from "/common/html.js";
-import { request } from "/bridge.js";
+import { BridgeError, request } from "/bridge.js";
 import { icons } from "/icons.js";
 import { trainingChart } from "/parts/chart.js";
+import { DataChoice } from "/parts/data_choice.js";
+import { setDropTarget } from "/parts/drop.js";
+import { sendData, sendDataHandles } from "/parts/folder_upload.js";
 import { statusBadge, unfinished } from "/parts/status_badge.js";
 import { toast, toastFailure } from "/parts/toast.js";
-import { connection, files, ModelDetails, models } from "/stores.js";
+import { drawOptions, readOptions } from "/parts/train_options.js";
+import { workShare } from "/parts/work_share.js";
+import { cluster, connection, datasets, files, ModelDetails, models } from "/stores.js";
 import { failureText, t } from "/words.js";
 
-const ROLES = ["inputs", "outputs", "test_inputs", "test_outputs"];
-const ARCHITECTURES = ["mlp"];
-const NUMBERS = ["epochs", "batch", "lr", "seed", "shards"];
-
-// What the person has chosen, kept while they look at other pages. A role absent here is guessed from the names.
-const chosen = {};
+// What the person has chosen, kept while they look at other pages.
+let chosen = {};
 const details = new ModelDetails();
+let watched = null; // the model that the person wants to see; null: the newest that runs
 
-export function mountTrain(root) {
+export function mountTrain(root, wanted) {
   render(root, html`
     <header class="page-head"><h1>${t("page.train")}</h1><p class="note">${t("train.lead")}</p></header>
     <div class="columns">
-      <form class="card form" id="form" novalidate></form>
-      <section class="card" id="progress" aria-label="${t("train.progress")}"></section>
+      <form class="card form" id="form" novalidate>
+        <fieldset><legend>${t("train.data")}</legend><div id="data"></div><p class="note">${t("train.data.text")}</p></fieldset>
+        <fieldset><legend>${t("train.model")}</legend><div class="form-part" id="options"></div></fieldset>
+        <div class="form-end"><button class="button" data-kind="primary" type="submit">${icons.train}${t("train.start")}</button>
+          <p class="problem" id="problem" role="alert"></p></div>
+      </form>
+      <div class="stack">
+        <nav class="running" id="running" aria-label="${t("train.running")}" hidden></nav>
+        <section class="card" id="progress" aria-label="${t("train.progress")}"></section>
+      </div>
     </div>`);
   const form = root.querySelector("#form");
   const progress = root.querySelector("#progress");
-  drawForm(form);
+  const data = new DataChoice(form.querySelector("#data"));
+  let awaited = new Set(); // names of what was dropped here, on its way into the cluster
+  data.chosen = chosen;
+  if (wanted) data.pick(wanted);
+  drawOptions(form.querySelector("#options"));
 
-  const drawFiles = () => drawRoles(form);
+  const drawData = () => {
+    const rows = files.value?.files ?? null;
+    const arrived = rows?.findLast((row) => awaited.has(row.name));
+    if (arrived) {
+      awaited = new Set();
+      data.pick(arrived.id);
+    }
+    if (rows !== null) data.show(datasets.value?.datasets ?? [], rows);
+    form.querySelector("[type=submit]").disabled = connection.value?.state !== "online" || (rows !== null && data.empty);
+  };
   const drawCurve = () => drawProgress(progress, details);
   const pick = () => {
     const rows = models.value?.models ?? [];
-    const live = rows.findLast(unfinished) ?? rows.find((row) => row.id === details.id) ?? rows.at(-1);
-    if (live) details.follow(live.id);
+    const live = rows.filter(unfinished);
+    const known = rows.find((row) => row.id === watched) ?? live.at(-1) ?? rows.find((row) => row.id === details.id) ?? rows.at(-1);
+    if (known) details.follow(known.id);
+    drawRunning(root.querySelector("#running"), live, details.id);
     drawCurve();
   };
-  form.addEventListener("change", (event) => {
-    if (ROLES.includes(event.target.name)) chosen[event.target.name] = event.target.value;
-    drawFiles();
-  });
+  const take = async (sending) => {
+    try {
+      awaited = new Set(await sending);
+      toast(t("train.arriving"));
+      drawData();
+    } catch (error) {
+      if (!(error instanceof BridgeError)) throw error;
+      toastFailure(error);
+    }
+  };
+  setDropTarget({ label: () => t("train.release"), files: (list) => take(sendData(list, toastFailure)), handles: (offers) => take(sendDataHandles(offers)) });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    start(form);
+    start(form, data.spec);
+  });
+  root.querySelector("#running").addEventListener("click", (event) => {
+    const { model } = event.target.closest("[data-model]")?.dataset ?? {};
+    if (!model) return;
+    watched = model;
+    pick();
   });
   progress.addEventListener("click", (event) => {
     if (event.target.closest("[data-action=cancel]")) cancel(details.id);
   });
   details.addEventListener("change", drawCurve);
   details.start();
-  const endings = [files.watch(drawFiles), connection.watch(drawFiles), models.watch(pick)];
+  const endings = [files.watch(drawData), datasets.watch(drawData), connection.watch(drawData), models.watch(pick), cluster.watch(drawCurve)];
   return () => {
+    chosen = data.chosen;
     endings.forEach((end) => end());
     details.removeEventListener("change", drawCurve);
     details.stop();
   };
 }
 
-async function start(form) {
-  const data = new FormData(form);
-  const spec = { arch: data.get("arch"), name: data.get("name").trim() };
-  for (const role of ROLES) if (data.get(role)) spec[role] = Number(data.get(role));
-  for (const name of NUMBERS) if (data.get(name)) spec[name] = Number(data.get(name));
+async function start(form, data) {
   const problem = form.querySelector("#problem");
-  if (!spec.inputs || !spec.outputs) {
+  const { spec, problem: wrong, field } = readOptions(form);
+  problem.textContent = "";
+  if (!data.inputs || !data.outputs) {
     problem.textContent = t("train.missing");
-    form.querySelector(`[name=${spec.inputs ? "outputs" : "inputs"}]`).focus();
+    form.querySelector(`[name=${data.inputs ? "outputs" : "inputs"}]`).focus();
+    return;
+  }
+  if (wrong) {
+    problem.textContent = wrong;
+    field.closest("details")?.setAttribute("open", "");
+    field.focus();
     return;
   }
   const button = form.querySelector("[type=submit]");
   button.disabled = true;
-  problem.textContent = "";
   try {
-    const { model } = await request("POST", "/api/models", { json: spec });
+    const { model } = await request("POST", "/api/models", { json: { ...spec, ...data } });
+    watched = model;
     toast(t("train.started", { model }));
   } catch (error) {
+    if (!(error instanceof BridgeError)) throw error;
     problem.textContent = failureText(error);
   } finally {
     button.disabled = false;
@@ -91,59 +135,12 @@ async function cancel(model) {
   }
 }
 
-function drawForm(form) {
-  render(form, html`
-    <fieldset><legend>${t("train.data")}</legend><div id="roles"></div></fieldset>
-    <fieldset><legend>${t("train.model")}</legend>
-      <div class="choices" role="radiogroup" aria-label="${t("train.arch")}">${ARCHITECTURES.map((arch, place) => html`
-        <label class="choice"><input type="radio" name="arch" value="${arch}" ${place === 0 && "checked"}>
-          <span><b>${t(`arch.${arch}`)}</b><span class="note">${t(`arch.${arch}.text`)}</span></span></label>`)}</div>
-      <div class="pair">
-        <label class="labelled"><span>${t("train.epochs")}</span><input class="field" type="number" name="epochs" min="1" max="10000" value="5"><span class="note">${t("train.epochs.text")}</span></label>
-        <label class="labelled"><span>${t("train.name")}</span><input class="field" type="text" name="name" maxlength="200" autocomplete="off"><span class="note">${t("train.name.text")}</span></label>
-      </div>
-      <details class="more"><summary>${t("train.more")}</summary><div class="pair">
-        ${[["batch", 1, 1], ["lr", 0, "any"], ["seed", 0, 1], ["shards", 1, 1]].map(([name, least, step]) => html`
-          <label class="labelled"><span>${t(`train.${name}`)}</span><input class="field" type="number" name="${name}" min="${least}" step="${step}" placeholder="${t("train.auto")}"></label>`)}
-      </div></details></fieldset>
-    <div class="form-end"><button class="button" data-kind="primary" type="submit">${icons.train}${t("train.start")}</button>
-      <p class="problem" id="problem" role="alert"></p></div>`);
+function drawRunning(place, live, shown) {
+  place.hidden = live.length < 2;
+  render(place, html`${live.map((row) => html`<button type="button" class="chip" data-model="${row.id}" aria-pressed="${row.id === shown}">${row.name || row.id} · ${share(row.progress)}</button>`)}`);
 }
 
-function drawRoles(form) {
-  const rows = files.value?.files ?? null;
-  const place = form.querySelector("#roles");
-  const idle = rows !== null && !rows.length;
-  form.querySelector("[type=submit]").disabled = connection.value?.state !== "online" || idle;
-  if (idle) {
-    render(place, html`<div class="empty">${t("train.nofiles")}<br><a class="button" href="#/files">${icons.drop}${t("train.gofiles")}</a></div>`);
-    return;
-  }
-  const newest = [...(rows ?? [])].reverse().slice(0, 300);
-  const guesses = guessRoles(newest);
-  render(place, html`<div class="roles">${ROLES.map((role) => {
-    const optional = role.startsWith("test");
-    const value = String(chosen[role] ?? guesses[role] ?? "");
-    return html`<label><span>${t(`train.${role}`)} ${optional && html`<em>${t("train.optional")}</em>`}</span>
-      <select class="field" name="${role}"><option value="">${t(optional ? "train.none" : "train.pick")}</option>
-      ${newest.map((row) => html`<option value="${row.id}" ${String(row.id) === value && "selected"}>${row.name} · ${size(row.bytes)}</option>`)}</select></label>`;
-  })}</div>`);
-}
-
-// Files named as data sets usually are (train-images, t10k-labels ...) fall into place by themselves.
-function guessRoles(rows) {
-  const test = /(^|[^a-z])(t10k|test)/i;
-  const label = /label|target|class|outputs|[-_.]y[-_.]/i;
-  const data = /(\.(npz|npy|csv|zip|gz)$)|ubyte$/i;
-  const found = {};
-  for (const row of rows.filter((each) => data.test(each.name))) {
-    const role = `${test.test(row.name) ? "test_" : ""}${label.test(row.name) ? "outputs" : "inputs"}`;
-    found[role] ??= row.id;
-  }
-  return found;
-}
-
-function drawProgress(card, { id, value: model, error }) {
+function drawProgress(card, { id, value: model, error, work }) {
   if (!model) {
     render(card, html`<header><h2>${t("train.progress")}</h2></header>
       <div class="quiet">${icons.train}<p>${id === null ? t("train.idle") : error ? failureText(error) : t("loading")}</p>
@@ -152,6 +149,9 @@ function drawProgress(card, { id, value: model, error }) {
   }
   const live = unfinished(model);
   const last = model.history.at(-1);
+  const done = model.rounds ? model.round / model.rounds : 0;
+  const left_s = live && done > 0.02 && model.seconds ? (model.seconds * (1 - done)) / done : null;
+  const workers = (cluster.value?.workers ?? []).filter((worker) => worker.reachable).map((worker) => worker.id);
   render(card, html`
     <header><h2>${model.name || model.id}</h2>${model.name && html`<span class="code note">${model.id}</span>`}${statusBadge(model.status)}</header>
     <div class="card-body">
@@ -160,9 +160,10 @@ function drawProgress(card, { id, value: model, error }) {
         <div><dt>${t("train.round")}</dt><dd class="number">${count(model.round)} / ${count(model.rounds || null)}</dd></div>
         <div><dt>${t("train.accuracy")}</dt><dd class="number">${share(model.test_accuracy ?? last?.test_accuracy)}</dd></div>
         <div><dt>${t("train.speed")}</dt><dd class="number">${count(model.images_per_second || null)}</dd></div>
-        <div><dt>${t("train.seconds")}</dt><dd class="number">${duration(model.seconds || null)}</dd></div>
+        <div><dt>${t(left_s === null ? "train.seconds" : "train.left")}</dt><dd class="number">${duration(left_s === null ? model.seconds || null : Math.ceil(left_s))}</dd></div>
       </dl>
       ${model.status === "failed" ? html`<p class="problem">${model.error}</p>` : trainingChart(model.history, model.rounds)}
+      ${workShare(work, live ? workers : [])}
       <div class="card-end">
         ${live && html`<button type="button" class="button" data-kind="danger" data-action="cancel">${icons.cancel}${t("train.cancel")}</button>`}
         ${model.status === "done" && html`<a class="button" data-kind="primary" href="#/try/${model.id}">${icons.try}${t("train.try")}</a>`}

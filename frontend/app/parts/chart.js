@@ -5,12 +5,12 @@ import { html } from "/common/html.js";
 import { decimal, share } from "/common/format.js";
 import { t } from "/words.js";
 
-const WIDTH = 640;
+export const WIDTH = 640;
 const HEIGHT = 260;
-const LEFT = 44;
-const RIGHT = 52;
-const TOP = 16;
-const BOTTOM = 30;
+export const LEFT = 48;
+export const RIGHT = 66;
+export const TOP = 16;
+export const BOTTOM = 30;
 const POINTS = 400;
 
 // `history`: [{ round, loss, test_accuracy | null }]; `rounds`: how many there will be.
@@ -31,7 +31,7 @@ export function trainingChart(history, rounds) {
   const label = t("chart.label", { loss: decimal(last.loss), accuracy: share(best?.test_accuracy), round: last.round });
   const steps = [0, 0.25, 0.5, 0.75, 1];
   return html`
-    <svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${label}">
+    <div class="chart-frame"><svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${label}">
       ${steps.map((step) => {
         const y = TOP + (1 - step) * (HEIGHT - TOP - BOTTOM);
         return html`<path class="chart-grid" d="M${LEFT} ${y.toFixed(1)}H${WIDTH - RIGHT}"/>
@@ -46,14 +46,14 @@ export function trainingChart(history, rounds) {
       <path class="chart-accuracy-line" d="${accuracyLine}"/>
       <circle class="chart-loss-dot" cx="${x(last.round).toFixed(1)}" cy="${lossY(last.loss).toFixed(1)}" r="4"/>
       ${best && html`<circle class="chart-accuracy-dot" cx="${x(best.round).toFixed(1)}" cy="${accuracyY(best.test_accuracy).toFixed(1)}" r="4"/>`}
-    </svg>
+    </svg></div>
     <div class="chart-key">
       <span class="key-loss">${t("train.loss")} <b class="number">${tick(last.loss)}</b></span>
       ${best && html`<span class="key-accuracy">${t("train.accuracy")} <b class="number">${share(best.test_accuracy)}</b></span>`}
     </div>`;
 }
 
-function line(rows, place) {
+export function line(rows, place) {
   return rows.map((row, position) => {
     const [x, y] = place(row);
     return `${position ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
@@ -61,19 +61,19 @@ function line(rows, place) {
 }
 
 // At most POINTS rows, the last one always among them.
-function thin(rows) {
+export function thin(rows) {
   const stride = Math.ceil(rows.length / POINTS);
   return rows.filter((_, position) => (rows.length - 1 - position) % stride === 0);
 }
 
-function niceTop(value) {
+export function niceTop(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-6)));
   const step = [1, 1.5, 2, 3, 4, 5, 8, 10].find((each) => each * power >= value);
   return (step ?? 10) * power;
 }
 
 // Accuracy starts at a round tenth below the lowest value, so that the last percents are seen.
-function accuracyFloor(rows) {
+export function accuracyFloor(rows) {
   if (!rows.length) return 0;
   const lowest = Math.min(...rows.map((row) => row.test_accuracy));
   return Math.max(0, Math.min(0.9, Math.floor(lowest * 10) / 10));

@@ -10,7 +10,8 @@ import { t, word } from "/words.js";
 
 export function mountQueue(card) {
   render(card, html`<header><h2>${t("queue.title")}</h2><span class="note" id="queue-sum"></span>
-      <button type="button" class="link-button" data-queue="clear">${t("queue.clear")}</button></header>
+      <span class="queue-all"><button type="button" class="link-button" data-queue="stop">${t("queue.stop")}</button><button type="button" class="link-button" data-queue="again">${t("queue.again")}</button>
+      <button type="button" class="link-button" data-queue="clear">${t("queue.clear")}</button></span></header>
     <progress class="bar queue-bar" id="queue-bar" max="1" value="0" aria-label="${t("queue.title")}"></progress>
     <ul class="queue-rows" id="queue-rows"></ul>
     <p class="note queue-more" id="queue-more"></p>`);
@@ -18,7 +19,7 @@ export function mountQueue(card) {
     const button = event.target.closest("[data-queue]");
     if (!button) return;
     const { queue, id } = button.dataset;
-    request("POST", queue === "clear" ? "/api/transfers/clear" : `/api/transfers/${id}/${queue}`).catch(toastFailure);
+    request("POST", id === undefined ? `/api/transfers/${queue}` : `/api/transfers/${id}/${queue}`).catch(toastFailure);
   });
   return transfers.watch(() => draw(card, transfers.value));
 }
@@ -33,6 +34,8 @@ function draw(card, sum) {
   bar.hidden = !active;
   bar.max = Math.max(sum.bytes, 1);
   bar.value = sum.done_bytes;
+  card.querySelector("[data-queue=stop]").hidden = active < 2;
+  card.querySelector("[data-queue=again]").hidden = sum.failed < 2;
   card.querySelector("[data-queue=clear]").hidden = !(sum.done + sum.failed + sum.cancelled);
   renderRows(card.querySelector("#queue-rows"), rows.slice(0, 12), (row) => row.id, drawRow);
   const hidden = active + sum.done + sum.failed + sum.cancelled - Math.min(rows.length, 12);

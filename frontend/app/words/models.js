@@ -26,6 +26,18 @@ export const models = {
   "status.cancelled": { en: "Stopped", es: "Detenido" },
 };
 
+export const compare = {
+  "compare.title": { en: "Compare", es: "Comparar" },
+  "compare.with": { en: "Compare with", es: "Comparar con" },
+  "compare.pick": { en: "Choose another model…", es: "Elige otro modelo…" },
+  "compare.text": { en: "Side by side with another model: what both reached, and in what they differ.", es: "Junto a otro modelo: qué alcanzaron ambos y en qué se diferencian." },
+  "compare.fact": { en: "Fact", es: "Dato" },
+  "compare.better": { en: "better", es: "mejor" },
+  "compare.chart": { en: "{what} at the end: {one} and {other}", es: "{what} al final: {one} y {other}" },
+  "compare.begin": { en: "begin", es: "inicio" },
+  "compare.end": { en: "end", es: "final" },
+};
+
 export const actions = {
   "actions.title": { en: "What it is worth", es: "Cuánto vale" },
   "actions.evaluate": { en: "Evaluate", es: "Evaluar" },

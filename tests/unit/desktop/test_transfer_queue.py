@@ -142,3 +142,25 @@ def test_closing_ends_what_runs_and_forgets_what_waits(told: list[None]) -> None
     assert forgotten == ["a"]
     with pytest.raises(Busy):
         queue.add("upload", "x", 1, done_at_once)
+
+
+def test_all_are_cancelled_and_all_that_failed_are_tried_again(queue: TransferQueue) -> None:
+    slow, failures = Slow(), [Refused("not now"), Refused("not now")]
+
+    def fails_once(_progress: Progress) -> dict[str, Any]:
+        if failures:
+            raise failures.pop()
+        return {}
+
+    for name in ("a", "b"):
+        queue.add("upload", name, 1, fails_once)
+    until(lambda: states(queue)["failed"] == 2)
+    queue.again()
+    until(lambda: states(queue)["done"] == 2)
+    for name in ("c", "d", "e", "f", "g"):
+        queue.add("upload", name, 10, slow)
+    assert slow.started.wait(10)
+    queue.stop()
+    slow.go.set()
+    until(lambda: states(queue)["cancelled"] == 5)
+    assert states(queue)["running"] == states(queue)["waiting"] == 0
