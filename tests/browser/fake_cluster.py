@@ -1,11 +1,14 @@
 """A cluster in memory that answers as `ClusterClient` does; its time and its failures are in the test's hands."""
 
 import hashlib
+import io
 import struct
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
+
+from PIL import Image
 
 from backend.client import Answer, ClusterClient
 from shared.errors import AccessDenied, MinkaError, Refused, Unreachable
@@ -56,6 +59,7 @@ class FakeCluster(ClusterClient):
         self.blobs: dict[str, bytes] = {}
         self.datasets: dict[str, list[dict[str, Any]]] = {}
         self.models: dict[str, dict[str, Any]] = {}
+        self.specs: list[TrainSpec] = []
         self.records: list[dict[str, Any]] = []
         self.predicted: list[bytes] = []
         self.pointed: dict[str, list[str]] = {}
@@ -106,6 +110,11 @@ class FakeCluster(ClusterClient):
         with self.lock:
             self.blobs[digest_of(data)] = data
             return int(self._put(name, digest_of(data), len(data))["id"])
+
+    def add_example(self, dataset: str, label: str, data: bytes) -> None:
+        with self.lock:
+            self.blobs[digest_of(data)] = data
+            self._add_example(AddExample(Ticket(1, 1, 1), dataset, label, digest_of(data), len(data)))
 
     def train_round(self, model: str, loss: float, accuracy: float | None) -> None:
         with self.lock:
@@ -324,12 +333,14 @@ class FakeCluster(ClusterClient):
 
     def _train(self, request: Train) -> str:
         spec = request.spec
+        known = self.files | {rows[0]["id"]: {"id": rows[0]["id"]} for rows in self.datasets.values()}
         for file in (spec.inputs, spec.outputs):
-            if file not in self.files:
+            if file not in known:
                 raise Refused(f"There is no file {file}.")
+        self.specs.append(spec)
         self.index += 1
         model = f"m{self.index}"
-        sources = {"inputs": self.files[spec.inputs], "outputs": self.files[spec.outputs]}
+        sources = {"inputs": known[spec.inputs], "outputs": known[spec.outputs]}
         self.models[model] = {
             "id": model,
             "name": spec.name,
@@ -403,6 +414,13 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def picture(shade: int) -> bytes:
+    """A small image of one grey, as PNG."""
+    file = io.BytesIO()
+    Image.new("L", (28, 28), shade).save(file, "PNG")
+    return file.getvalue()
+
+
 def furnish(cluster: FakeCluster) -> None:
     """A cluster that has been used for a while: data, a finished model, one in training."""
     for name, size in (
@@ -416,6 +434,8 @@ def furnish(cluster: FakeCluster) -> None:
     ):
         id = cluster.put(name, name.encode())
         cluster.files[id]["bytes"] = size
+    for number in range(12):
+        cluster.add_example("digits", str(number % 3), picture(20 * number))
     first, second = list(cluster.files)[:2]
     for position, name in enumerate(("digits", "digits, longer")):
         model = cluster._train(Train(Ticket(1, 1, 1), TrainSpec(first, second, epochs=5, name=name)))

@@ -6,6 +6,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+PAGES = ("files", "datasets", "train", "models", "try", "cluster", "records", "settings")
+"""In the order of the menu."""
+
 
 def visit(page: Page, name: str) -> None:
     page.evaluate("name => { location.hash = `#/${name}` }", name)

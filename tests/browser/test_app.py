@@ -1,92 +1,23 @@
 """The application's page in a real Chromium, on the real bridge, with a cluster that the test plays."""
 
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from backend.desktop.bridge import Bridge, DownloadsFolder
-from backend.desktop.link import Target
-from tests.browser.chromium import ARGUMENTS, CHROMIUM
+from backend.desktop.bridge import Bridge
+from tests.browser.conftest import Open
 from tests.browser.fake_cluster import FakeCluster, furnish
-from tests.browser.hands import draw_seven, drop, inked, visit
+from tests.browser.hands import PAGES, draw_seven, drop, inked, visit
 from tests.browser.waiting import until
 
 pytestmark = pytest.mark.browser
 
-LOOK_EVERY_S = 0.1
-
-DESK = (1180, 800)
 SMALL = (900, 600)
 ZOOMED = (450, 300)
-PAGES = ("files", "train", "models", "try", "cluster", "records")
-
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def cluster() -> FakeCluster:
-    return FakeCluster()
-
-
-@pytest.fixture
-def absent(cluster: FakeCluster) -> FakeCluster:
-    """The cluster, with no worker that answers from the beginning; to be asked for before the page."""
-    cluster.go_offline()
-    return cluster
-
-
-@pytest.fixture
-def bridge(cluster: FakeCluster, tmp_path: Path) -> Iterator[Bridge]:
-    saved = tmp_path / "saved"
-    saved.mkdir()
-    target = Target((("127.0.0.1", 7400),), b"k" * 32)
-    with Bridge(
-        lambda: target, lambda _target, _timeout: cluster, DownloadsFolder(saved), look_every_s=LOOK_EVERY_S
-    ) as started:
-        yield started
-
-
-@pytest.fixture
-def open_page(browser: Browser, bridge: Bridge) -> Iterator[Open]:
-    """Opens the application; at the end no page may have had an error, nor broken its own security policy."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def open_one(
-        name: str = "", size: tuple[int, int] = DESK, language: str = "en-US", scheme: str = "light"
-    ) -> Page:
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            locale=language,
-            color_scheme=scheme,  # type: ignore[arg-type]
-            reduced_motion="reduce",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.goto(bridge.address)
-        if name:
-            visit(page, name)
-        return page
-
-    yield open_one
-    for context in contexts:
-        context.close()
-    # Chromium itself logs answers of 4xx and 5xx, which some tests provoke.
-    assert [complaint for complaint in complaints if "Failed to load resource" not in complaint] == []
+PHONE = (390, 780)
 
 
 class TestTheWindow:
@@ -112,24 +43,12 @@ class TestTheWindow:
         page.get_by_role("link", name="Files").click()
         expect(page.locator(".page-files")).to_be_visible()
 
-    def test_it_speaks_spanish_and_english_completely(self, cluster: FakeCluster, open_page: Open) -> None:
+    def test_its_language_is_changed_at_any_moment(self, cluster: FakeCluster, open_page: Open) -> None:
         furnish(cluster)
         page = open_page(language="es-PE")
         expect(page.locator("h1")).to_have_text("Archivos")
         page.locator("#language").click()
         expect(page.locator("h1")).to_have_text("Files")
-        missing = page.evaluate(
-            """async () => {
-              const source = await (await fetch("/words.js")).text();
-              const { t } = await import("/words.js");
-              const keys = [...source.matchAll(/^ {2}"?([\\w.-]+)"?: \\{/gm)].map((match) => match[1]);
-              const whole = keys.filter((key) => /es:/.test(source.split(key)[1])).length;
-              return { keys: keys.length, whole, unknown: keys.filter((key) => t(key) === key) };
-            }"""
-        )
-        assert missing["keys"] > 150
-        assert missing["whole"] == missing["keys"]
-        assert missing["unknown"] == []
 
     def test_no_worker_is_told_calmly_and_heals_by_itself(self, absent: FakeCluster, open_page: Open) -> None:
         page = open_page()
@@ -173,7 +92,7 @@ class TestTheWindow:
         assert page.locator(".fault").count() == 0
         page.close()
 
-    @pytest.mark.parametrize("size", [SMALL, ZOOMED], ids=["900x600", "200 percent"])
+    @pytest.mark.parametrize("size", [SMALL, ZOOMED, PHONE], ids=["900x600", "200 percent", "phone"])
     def test_nothing_is_wider_than_a_small_window(
         self, cluster: FakeCluster, open_page: Open, size: tuple[int, int]
     ) -> None:
@@ -245,6 +164,33 @@ class TestFiles:
         page.get_by_role("button", name="Clear the list").click()
         expect(page.locator("#queue")).to_be_hidden()
 
+    def test_a_chosen_folder_keeps_its_names(
+        self, cluster: FakeCluster, open_page: Open, tmp_path: Path
+    ) -> None:
+        for name in ("one.png", "deep/two.png", ".hidden/three.png"):
+            path = tmp_path / "photos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(name.encode())
+        page = open_page()
+        page.locator("#chosen-folder").set_input_files(tmp_path / "photos")
+        expect(page.locator("#rows tr")).to_have_count(2)
+        assert {row["name"] for row in cluster.files.values()} == {"photos/one.png", "photos/deep/two.png"}
+
+    def test_all_transfers_are_cancelled_at_once(
+        self, cluster: FakeCluster, open_page: Open, tmp_path: Path
+    ) -> None:
+        cluster.upload_gate = threading.Event()
+        paths = [tmp_path / f"{number}.bin" for number in range(5)]
+        for path in paths:
+            path.write_bytes(path.name.encode() * 400_000)
+        page = open_page()
+        page.locator("#chosen").set_input_files(paths)
+        expect(page.locator("#queue-sum")).to_contain_text("5 left")
+        page.get_by_role("button", name="Cancel all").click()
+        cluster.upload_gate.set()
+        expect(page.locator("[data-state=cancelled]")).to_have_count(5)
+        assert not cluster.files
+
     def test_the_list_is_searched_and_sorted(self, cluster: FakeCluster, open_page: Open) -> None:
         furnish(cluster)
         page = open_page()
@@ -288,57 +234,6 @@ class TestFiles:
         page.get_by_role("button", name="Delete keep.txt").click()
         page.clock.run_for(7000)
         until(lambda: not cluster.files)
-
-
-class TestTraining:
-    def test_data_falls_into_place_and_training_is_watched(
-        self, cluster: FakeCluster, open_page: Open
-    ) -> None:
-        furnish(cluster)
-        cluster.models.clear()
-        page = open_page("train")
-        for role, name in (
-            ("inputs", "train-images"),
-            ("outputs", "train-labels"),
-            ("test_inputs", "t10k-images"),
-        ):
-            expect(page.locator(f"[name={role}] option:checked")).to_contain_text(name)
-        page.get_by_label("Name", exact=False).last.fill("first try")
-        page.get_by_role("button", name="Start training").click()
-        expect(page.locator("#progress")).to_contain_text("Queued")
-        (model,) = cluster.models
-        cluster.train_round(model, 0.8, 0.85)
-        cluster.train_round(model, 0.4, 0.93)
-        expect(page.locator("#progress .chart")).to_have_attribute(
-            "aria-label", "Loss 0.4, test accuracy 93% after round 2"
-        )
-        expect(page.locator("#menu .pulse")).to_be_visible()
-        page.get_by_role("button", name="Stop training").click()
-        expect(page.locator("#progress")).to_contain_text("Stopped")
-        assert cluster.models[model]["status"] == "cancelled"
-
-    def test_what_is_missing_is_said_before_anything_is_sent(
-        self, cluster: FakeCluster, open_page: Open
-    ) -> None:
-        cluster.put("notes.txt", b"notes")
-        page = open_page("train")
-        page.get_by_role("button", name="Start training").click()
-        expect(page.locator("#problem")).to_have_text("Choose the images and their labels first.")
-        assert not cluster.models
-
-    def test_without_files_it_shows_the_way(self, open_page: Open) -> None:
-        page = open_page("train")
-        page.get_by_role("link", name="Add files").click()
-        expect(page.locator(".page-files")).to_be_visible()
-
-    def test_a_failed_training_says_why(self, cluster: FakeCluster, open_page: Open) -> None:
-        furnish(cluster)
-        model = list(cluster.models)[1]
-        cluster.fail(model, "60000 images and 10000 labels.")
-        page = open_page(f"models/{model}")
-        expect(page.locator("#details")).to_contain_text("60000 images and 10000 labels.")
-        page.get_by_text("Where in the program").click()
-        expect(page.locator("#details pre")).to_contain_text("Traceback")
 
 
 class TestTryIt:

@@ -59,7 +59,7 @@ export function mountDatasets(root, wanted) {
 function below(rows, none) {
   if (rows?.length) return html``;
   if (rows) return html`<p class="empty">${t(none)}</p>`;
-  return connection.value?.reason ? html`<p class="empty">${t("datasets.offline")}</p>` : html`<div class="skeleton" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`;
+  return connection.value?.reason ? html`<p class="empty">${t("datasets.offline")}</p>` : html`<div class="skeleton" role="status" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`;
 }
 
 function pickGrowing(row, wanted) {
@@ -144,7 +144,7 @@ class Inside extends EventTarget {
   }
 
   async #fetchFile(row) {
-    render(this.#card, html`<header><h2>${row.name}</h2></header><div class="skeleton" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`);
+    render(this.#card, html`<header><h2>${row.name}</h2></header><div class="skeleton" role="status" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`);
     await this.#guarded(row.name, async () => {
       const seen = await request("GET", `/api/files/${row.id}/look`);
       if (this.#over || this.#shown !== row.digest) return;

@@ -147,7 +147,7 @@ function drawList(root, wanted) {
 function below(all, rows, found) {
   if (all === null) {
     const offline = connection.value && connection.value.state !== "online" && connection.value.reason;
-    return offline ? html`<p class="empty">${t("files.offline")}</p>` : html`<div class="skeleton" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`;
+    return offline ? html`<p class="empty">${t("files.offline")}</p>` : html`<div class="skeleton" role="status" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`;
   }
   if (!rows.length) return html`<p class="empty">${t("files.empty")}</p>`;
   if (!found.length) return html`<p class="empty">${t("files.none")}</p>`;

@@ -36,7 +36,7 @@ function drawRecords(root, sought) {
 
 function below(known, rows, found) {
   if (!known) {
-    return connection.value?.reason ? html`<p class="empty">${t("records.offline")}</p>` : html`<div class="skeleton" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`;
+    return connection.value?.reason ? html`<p class="empty">${t("records.offline")}</p>` : html`<div class="skeleton" role="status" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`;
   }
   if (!rows.length) return html`<p class="empty">${t("records.empty")}</p>`;
   return found.length ? html`` : html`<p class="empty">${t("records.none")}</p>`;

@@ -32,7 +32,7 @@ export function drawOptions(form) {
       <label class="labelled"><span>${t("train.name")}</span><input class="field" type="text" name="name" maxlength="200" autocomplete="off"><span class="note">${t("train.name.text")}</span></label>
     </div>
     <details class="more"><summary>${t("train.more")}</summary>${GROUPS.map(([group, options]) => html`
-      <h3>${t(`train.group.${group}`)}</h3><div class="pair">${options.map((option) => (Array.isArray(option[1]) ? choice(...option) : number(...option)))}</div>`)}</details>`);
+      <fieldset class="option-group"><legend>${t(`train.group.${group}`)}</legend><div class="pair">${options.map((option) => (Array.isArray(option[1]) ? choice(...option) : number(...option)))}</div></fieldset>`)}</details>`);
   form.addEventListener("change", () => follow(form));
   form.addEventListener("click", (event) => {
     const { layers } = event.target.dataset;
