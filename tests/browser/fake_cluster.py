@@ -52,6 +52,7 @@ class FakeCluster(ClusterClient):
         self.lock = threading.RLock()
         self.failure: MinkaError | None = None
         self.leader_id = "w1"
+        self.also_leads = ""
         self.down: set[str] = set()
         self.term = 2
         self.index = 3
@@ -268,7 +269,7 @@ class FakeCluster(ClusterClient):
                     "id": name,
                     "address": f"192.168.1.2{place}:7400",
                     "monitor": f"192.168.1.2{place}:7500",
-                    "role": "leader" if name == self.leader_id else "follower",
+                    "role": "leader" if name in (self.leader_id, self.also_leads) else "follower",
                     "reachable": up,
                     "term": self.term,
                     "commit_index": self.index,

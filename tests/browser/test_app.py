@@ -300,6 +300,14 @@ class TestClusterAndRecords:
         expect(page.locator(".map-worker[data-role=offline]")).to_contain_text("w1")
         expect(page.locator("#link-state")).to_contain_text("2 of 3 workers")
 
+    def test_a_row_from_before_the_election_wears_no_crown(
+        self, cluster: FakeCluster, open_page: Open
+    ) -> None:
+        cluster.also_leads = "w3"
+        page = open_page("cluster")
+        expect(page.locator(".map-worker:has(.map-crown)")).to_have_count(1)
+        expect(page.locator("#rows [data-role=leader]")).to_have_count(1)
+
     def test_records_arrive_while_one_looks(self, cluster: FakeCluster, open_page: Open) -> None:
         cluster.put("first.txt", b"1")
         page = open_page("records")

@@ -7,8 +7,10 @@ import { workerMap } from "/parts/worker_map.js";
 import { cluster, connection } from "/stores.js";
 import { t, word } from "/words.js";
 
-export function roleOf(worker) {
-  return worker.reachable ? worker.role : "offline";
+// One leads: a row that still says so of another was written before the election.
+function roleOf(worker, leader) {
+  if (!worker.reachable) return "offline";
+  return worker.role === "leader" && worker.id !== leader ? "follower" : worker.role;
 }
 
 export function mountCluster(root) {
@@ -32,14 +34,14 @@ function drawCluster(root, status) {
     render(find("figures"), html``);
     return;
   }
-  render(find("map"), workerMap(workers.map((worker) => ({ id: worker.id, role: roleOf(worker), word: word("role", roleOf(worker)) }))));
+  render(find("map"), workerMap(workers.map((worker) => ({ id: worker.id, role: roleOf(worker, status.leader), word: word("role", roleOf(worker, status.leader)) }))));
   const cores = workers.reduce((sum, worker) => sum + (worker.reachable ? worker.cores ?? 0 : 0), 0);
   render(find("figures"), html`
     <div><dt>${t("cluster.term")}</dt><dd class="number">${count(status.term)}</dd></div>
     <div><dt>${t("cluster.commit")}</dt><dd class="number">${count(status.commit_index)}</dd></div>
     <div><dt>${t("cluster.cores")}</dt><dd class="number">${count(cores)}</dd></div>
     <div><dt>${t("files.holders")}</dt><dd>${agreement(workers)}</dd></div>`);
-  renderRows(find("rows"), workers, (worker) => worker.id, drawRow);
+  renderRows(find("rows"), workers, (worker) => worker.id, (worker) => drawRow(worker, roleOf(worker, status.leader)));
 }
 
 // Digests can be compared only where the same index is applied.
@@ -53,8 +55,7 @@ function agreement(workers) {
     : html`<span class="badge" data-tone="warn">${t("cluster.behind")}</span>`;
 }
 
-function drawRow(worker) {
-  const role = roleOf(worker);
+function drawRow(worker, role) {
   return html`<tr><th scope="row">${worker.id} <span class="badge" data-role="${role}">${word("role", role)}</span></th>
     <td class="code">${worker.address}</td><td class="number">${count(worker.applied_index)}</td><td>${digest(worker.state_digest)}</td>
     <td class="number">${count(worker.cores)}</td>

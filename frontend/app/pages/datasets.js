@@ -21,7 +21,7 @@ export function mountDatasets(root, wanted) {
     <header class="page-head"><h1>${t("page.datasets")}</h1><p class="note">${t("datasets.lead")}</p></header>
     <div class="columns columns-data">
       <div class="stack">
-        <section class="card" aria-labelledby="growing-title"><header><h2 id="growing-title">${t("datasets.growing")}</h2><span class="head-end"><a class="button" href="#/datasets">${t("datasets.new")}</a></span></header><ul class="picks" id="growing"></ul><div id="no-growing"></div></section>
+        <section class="card" aria-labelledby="growing-title"><header><h2 id="growing-title">${t("datasets.growing")}</h2><span class="head-end"><a class="button" href="#/datasets" aria-label="${t("datasets.new")}" title="${t("datasets.new")}">${t("datasets.new.short")}</a></span></header><ul class="picks" id="growing"></ul><div id="no-growing"></div></section>
         <section class="card" aria-labelledby="infiles-title"><header><h2 id="infiles-title">${t("datasets.infiles")}</h2></header><ul class="picks" id="infiles"></ul><div id="no-files"></div></section>
       </div>
       <div class="stack">

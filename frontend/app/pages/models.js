@@ -16,7 +16,7 @@ export function mountModels(root, wanted) {
   const details = new ModelDetails();
   render(root, html`
     <header class="page-head"><h1>${t("page.models")}</h1><p class="note">${t("models.lead")}</p></header>
-    <div class="columns columns-list">
+    <div class="columns columns-models">
       <section class="card" aria-label="${t("page.models")}"><div class="scroll"><table class="table models-table" id="table">
         <thead><tr><th scope="col">${t("models.id")}</th><th scope="col">${t("models.status")}</th><th scope="col" class="number">${t("models.accuracy")}</th>
           <th scope="col">${t("models.created")}</th></tr></thead><tbody id="rows"></tbody></table></div><div id="nothing"></div></section>
@@ -69,7 +69,7 @@ function below(rows) {
 
 function drawRow(row, current) {
   return html`<tr ${current && html`aria-current="true"`}>
-    <th scope="row"><a href="#/models/${row.id}">${row.name || row.id}</a>${row.name && html` <span class="code note">${row.id}</span>`}</th>
+    <th scope="row"><a href="#/models/${row.id}">${row.name || row.id}</a>${row.name && html` <span class="code note">${row.id}</span>`}${(row.aliases ?? []).map((alias) => html` <span class="chip alias">@${alias.split("@").at(-1)}</span>`)}</th>
     <td>${statusBadge(row.status)}${unfinished(row) && html`<progress class="bar thin" max="1" value="${row.progress ?? 0}" aria-label="${t("train.progress")}"></progress>`}</td>
     <td class="number">${share(row.test_accuracy)}</td>
     <td>${when(row.created)}</td></tr>`;
@@ -100,7 +100,7 @@ function drawModel(card, { id, value: model, error }) {
         [t("models.bytes"), size(model.bytes)],
         [t("models.created"), when(model.created)],
       ])}
-      ${model.spec && html`<p class="chips">${chips(model.spec)}</p>`}
+      ${model.spec && html`<details class="more"><summary>${t("models.settings")}</summary><p class="chips">${chips(model.spec)}</p></details>`}
       ${model.sources && Object.keys(model.sources).length > 0 && html`<h3>${t("models.sources")}</h3>
         ${facts(Object.entries(model.sources).map(([role, file]) => [word("train", role), html`<span title="${file.name}">${file.name}</span> ${digest(file.digest)}`]))}`}
       ${model.lineage && Object.keys(model.lineage).length > 0 && html`<h3>${t("models.lineage")}</h3><p class="chips">${chips(model.lineage)}</p>`}

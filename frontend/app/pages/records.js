@@ -1,6 +1,6 @@
 // Records: what was decided, in the order of the log; the newest on top.
 
-import { count, when } from "/common/format.js";
+import { count, digest, when } from "/common/format.js";
 import { html, render, renderRows } from "/common/html.js";
 import { icons } from "/icons.js";
 import { connection, records } from "/stores.js";
@@ -44,5 +44,10 @@ function below(known, rows, found) {
 
 function drawRow(row) {
   return html`<tr><td class="number note">${row.record}</td><td>${when(row.time)}</td><td><span class="kind" data-kind="${row.kind}">${word("kind", row.kind)}</span></td>
-    <td class="summary">${row.summary}</td><td class="note">${row.client}</td><td class="number note">${row.index}</td></tr>`;
+    <td class="summary">${shortened(row.summary)}</td><td class="note">${row.client}</td><td class="number note">${row.index}</td></tr>`;
+}
+
+// Digests are 64 letters long: their beginning tells them apart, the whole is their title.
+function shortened(summary) {
+  return summary.split(/\b([0-9a-f]{64})\b/).map((part, place) => (place % 2 ? digest(part) : part));
 }

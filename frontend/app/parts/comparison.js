@@ -1,6 +1,6 @@
 // Two models side by side: what they reached, how they got there, and only those settings in which they differ.
 
-import { count, decimal, digest, duration, share, size } from "/common/format.js";
+import { count, digest, duration, share, size } from "/common/format.js";
 import { html, render } from "/common/html.js";
 import { comparisonChart } from "/parts/comparison_chart.js";
 import { ModelDetails, models } from "/stores.js";
@@ -11,7 +11,7 @@ const SHOWN = 200;
 // What is compared: a name, its value of a model, how it is written, and which is better: 1 the larger, -1 the smaller.
 const FACTS = [
   ["models.accuracy", (model) => model.test_accuracy, share, 1],
-  ["train.loss", (model) => model.history.at(-1)?.loss, decimal, -1],
+  ["train.loss", (model) => model.history.at(-1)?.loss, precise, -1],
   ["train.seconds", (model) => model.seconds || null, duration, -1],
   ["train.speed", (model) => model.images_per_second || null, count, 1],
   ["models.bytes", (model) => model.bytes, size, -1],
@@ -81,6 +81,10 @@ function factRow([name, value, write, better], one, other) {
   const known = values.every((each) => typeof each === "number");
   const best = better && known && values[0] !== values[1] ? values.indexOf(better > 0 ? Math.max(...values) : Math.min(...values)) : -1;
   return html`<tr><th scope="row">${t(name)}</th>${values.map((each, place) => html`<td class="${place === best && "better"}">${write(each)}${place === best && html` <span class="badge" data-tone="good">${t("compare.better")}</span>`}</td>`)}</tr>`;
+}
+
+function precise(value) {
+  return Number.isFinite(value) ? value.toLocaleString(document.documentElement.lang, { maximumSignificantDigits: 3 }) : "–";
 }
 
 function plain(value) {

@@ -5,6 +5,7 @@ export const datasets = {
   "datasets.growing": { en: "Growing sets", es: "Conjuntos que crecen" },
   "datasets.infiles": { en: "In files", es: "En archivos" },
   "datasets.new": { en: "New data set", es: "Nuevo conjunto" },
+  "datasets.new.short": { en: "New", es: "Nuevo" },
   "datasets.none": { en: "None yet: the first example begins one.", es: "Aún ninguno: el primer ejemplo crea uno." },
   "datasets.nofiles": { en: "No files yet.", es: "Aún no hay archivos." },
   "datasets.offline": { en: "The data sets come as soon as a worker answers.", es: "Los conjuntos llegarán en cuanto responda un nodo." },

@@ -12,6 +12,7 @@ export const models = {
   "models.created": { en: "Created", es: "Creado" },
   "models.pick": { en: "Choose a model to see how it came to be.", es: "Elige un modelo para ver cómo se hizo." },
   "models.facts": { en: "How it was trained", es: "Cómo se entrenó" },
+  "models.settings": { en: "All settings", es: "Todos los ajustes" },
   "models.sources": { en: "What it learned from", es: "De qué aprendió" },
   "models.lineage": { en: "On which machines", es: "En qué máquinas" },
   "models.rounds": { en: "Rounds", es: "Rondas" },
