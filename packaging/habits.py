@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code: 0 well, 1 failed, 2 wrong usage, 130 interrupted."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command not in ("test", "bench"):
+    if rest and options.command not in ("test", "bench", "screenshots"):
         parser.error(f"unrecognised: {' '.join(rest)}")
     terminal = Terminal(sys.stdout)
     try:
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
             return simulate.run(options, terminal)
         if options.command == "package":
             return package.run(options, terminal)
+        if options.command == "screenshots":
+            return _screenshots(options.folder, rest, terminal)
         if options.command == "test":
             return _test(rest, terminal)
         return _check(terminal)
@@ -73,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("test", help="install what the tests need, and run them; takes the options of pytest")
     bench = commands.add_parser("bench", help="measure, beside the machine's own floor and peers")
     bench.add_argument("what", choices=tuple(BENCHES))
+    pictures = commands.add_parser("screenshots", help="a picture of every page of the window, light and dark")
+    pictures.add_argument("--folder", default="docs/pictures", help="where they go (default: docs/pictures)")
     simulate.add_options(commands.add_parser("simulate", help="whole clusters under faults, seed after seed"))
     package.add_options(commands.add_parser("package", help="programs that need no Python, into dist/"))
     commands.add_parser("check", help="layout, lint and types")
@@ -104,6 +108,18 @@ def _test(pytest_arguments: Sequence[str], terminal: Terminal) -> int:
     return subprocess.run(
         [environment.program("python"), "-m", "pytest", *pytest_arguments], cwd=environment.ROOT
     ).returncode
+
+
+def _screenshots(folder: str, arguments: Sequence[str], terminal: Terminal) -> int:
+    environment.prepare(["test"], terminal)
+    if debian.manages_packages():
+        debian.install(debian.BROWSER, "the pictures of the pages", terminal)
+    place = str(environment.ROOT / folder)
+    with terminal.timed("a cluster is used, and each page of the window is pictured"):
+        command = [environment.program("python"), "-m", "tests.browser.screenshots", place, *arguments]
+        ended = subprocess.run(command, cwd=environment.ROOT).returncode
+    terminal.line(f"  the pictures are in {place}")
+    return ended
 
 
 def _bench(what: str, arguments: Sequence[str]) -> int:
