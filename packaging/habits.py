@@ -75,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("test", help="install what the tests need, and run them; takes the options of pytest")
     bench = commands.add_parser("bench", help="measure, beside the machine's own floor and peers")
     bench.add_argument("what", choices=tuple(BENCHES))
-    pictures = commands.add_parser("screenshots", help="a picture of every page of the window, light and dark")
+    pictures = commands.add_parser(
+        "screenshots", help="a picture of every page of the window, light and dark"
+    )
     pictures.add_argument("--folder", default="docs/pictures", help="where they go (default: docs/pictures)")
     simulate.add_options(commands.add_parser("simulate", help="whole clusters under faults, seed after seed"))
     package.add_options(commands.add_parser("package", help="programs that need no Python, into dist/"))
