@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw
 
 from backend.client import ClusterClient
 from backend.predictions import file_batches, predict
-from shared import messages
+from shared import evaluations, messages
 from shared.datasets import load_outputs
 from shared.errors import Refused
+from shared.evaluations import CONFUSION_LABELS, KEPT_LABEL_CHARACTERS, WORST_KEPT, WrongAnswer
 from shared.images import Pixels
-from shared.messages import CONFUSION_LABELS, KEPT_LABEL_CHARACTERS, WORST_KEPT, NoteEvaluation, WrongAnswer
+from shared.messages import NoteEvaluation
 
 CELL = 34
 """Pixels of one cell of the picture, and of its margins."""
@@ -83,7 +84,7 @@ def note(client: ClusterClient, model: str, inputs: str, found: Evaluation) -> i
     The index of the log at which it is kept. Raises as `ClusterClient.command`.
     """
     kept = len(found.labels) <= CONFUSION_LABELS
-    evaluation = messages.Evaluation(
+    evaluation = evaluations.Evaluation(
         inputs[: messages.NAME_CHARACTERS],
         int(found.confusion.sum()),
         found.accuracy,

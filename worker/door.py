@@ -11,8 +11,8 @@ from shared.frames import Frame, FrameType
 from shared.handshake import ServerHandshake
 from worker.connections import Connection, Owner, Request
 from worker.peer_messages import from_frame
+from worker.peer_requests import PeerRequests
 from worker.raft.errors import Violation
-from worker.requests import PeerRequests
 from worker.settings import write_address
 
 if TYPE_CHECKING:

@@ -7,8 +7,6 @@ request that cannot be understood fails alone: the connection and everyone else 
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared import fields, messages
@@ -19,7 +17,6 @@ from worker.pages import page_of
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.rows import FileRow
-from worker.serving.journal import NOTES_AT_ONCE, Notes
 from worker.settings import write_address
 from worker.storage.disk import Corrupt
 from worker.training import plan
@@ -163,7 +160,7 @@ class Requests:
     # --- files
 
     def _begin_upload(self, request: Request, asked: messages.BeginUpload) -> None:
-        blob = _blob(asked.digest, asked.size_bytes)
+        blob = named_blob(asked.digest, asked.size_bytes)
         if not self._node.store.use(blob.digest):
             self._node.space.check(blob.size_bytes)
         # A leader that was deposed and does not know it must not say that the bytes are where they are needed.
@@ -178,7 +175,7 @@ class Requests:
         self._node.exchange.finish(request, asked.digest)
 
     def _abandon_upload(self, request: Request, asked: messages.AbandonUpload) -> None:
-        self._node.exchange.abandon(request, _blob(asked.digest, 0).digest)
+        self._node.exchange.abandon(request, named_blob(asked.digest, 0).digest)
 
     def _put(self, request: Request, asked: messages.Put) -> None:
         if not asked.name or len(asked.name) > messages.NAME_CHARACTERS:
@@ -198,7 +195,7 @@ class Requests:
     def _propose_with_bytes(self, request: Request, command: commands.PutFile | commands.AddExample) -> None:
         """A command that names bytes: few of them come with it, more were uploaded before."""
         self._node.space.check(min(command.size_bytes, INLINE_BYTES))
-        blob = _blob(command.digest, command.size_bytes)
+        blob = named_blob(command.digest, command.size_bytes)
         if blob.size_bytes <= INLINE_BYTES:
             if len(request.body) != blob.size_bytes or commands.digest_of(request.body) != blob.digest:
                 raise Refused("The bytes are not those that the digest names.", "Send the file again.")
@@ -269,7 +266,7 @@ class Requests:
             part = data[asked.offset : asked.offset + min(asked.length, CHUNK_BYTES)]
             request.reply({"size_bytes": len(data)}, part)
 
-        _read_small(self._node, request, asked.digest, index, answered)
+        read_small(self._node, request, asked.digest, index, answered)
 
     def _verify(self, request: Request, asked: messages.Verify) -> None:
         self.after_read(request, lambda: Verification(self._node, asked.after, request).start())
@@ -321,119 +318,7 @@ class Requests:
         self._propose(request, commands.NoteEvaluation(asked.ticket, asked.model, asked.evaluation, time_ms))
 
 
-class PeerRequests:
-    """Answers what the other workers ask."""
-
-    def __init__(self, node: "Node") -> None:
-        self._node = node
-
-    def answer(self, request: Request) -> None:
-        """Answer one request of a worker."""
-        try:
-            match request.op:
-                case "hold":
-                    asked = fields.decode(_Hold, request.fields)
-                    self._node.exchange.hold(request, _blob(asked.digest, asked.size_bytes))
-                case "read":
-                    wanted = fields.decode(messages.Read, request.fields)
-                    self._node.exchange.read(request, wanted.digest, wanted.offset, wanted.length)
-                case "audit":
-                    page = fields.decode(_Audit, request.fields)
-                    self._node.auditor.answer(request, page.index, page.ids[: messages.PAGE_ROWS])
-                case "shard":
-                    self._shard(request)
-                case "small":
-                    digest = fields.decode(_Small, request.fields).digest
-                    index = self._node.registry.small_file(digest)
-                    if index is None:
-                        raise Refused("There is no small file of this digest.")
-                    _read_small(self._node, request, digest, index, partial(request.reply, {}))
-                case "entry":
-                    self._entry(request, fields.decode(_Entry, request.fields))
-                case "note":
-                    self._note(request)
-                case "ping":
-                    request.reply({})
-                case "needs":
-                    self._node.needs.answer(request)
-                case "records":
-                    after = fields.decode(_Records, request.fields).after
-                    request.reply({}, json.dumps(self._node.records.page(after)).encode())
-                case _:
-                    raise Refused(f"There is no operation {request.op!r} between workers.")
-        except MinkaError as error:
-            request.fail(error)
-
-    def _entry(self, request: Request, asked: "_Entry") -> None:
-        log = self._node.entry_log
-        if not log.first_index() <= asked.index <= log.last_index():
-            raise Refused("This entry is not here.")
-        try:
-            entry = log.entries(asked.index, asked.index + 1, 0)[0]
-        except Corrupt as damage:
-            raise Refused("This entry is damaged here, too.") from damage
-        if entry.term != asked.term:
-            raise Refused("This entry is of another term.")
-        request.reply({"kind": entry.kind.value}, entry.data)
-
-    def _note(self, request: Request) -> None:
-        notes = fields.decode(Notes, request.fields)
-        if not self._node.driver.leads:
-            raise self._node.driver.not_leader()
-        if not 1 <= len(notes.clients) == len(notes.summaries) <= NOTES_AT_ONCE:
-            raise Refused(f"Notes are 1 to {NOTES_AT_ONCE} clients, and as many summaries.")
-
-        def noted(found: int | MinkaError) -> None:
-            if isinstance(found, MinkaError):
-                request.fail(found)
-            else:
-                request.reply({"index": found})
-
-        self._node.journal.add(notes, noted)
-
-    def _shard(self, request: Request) -> None:
-        term = request.fields.get("term")
-        if type(term) is not int or term < self._node.driver.leadership.term:
-            raise Refused("The task is of an older term.")
-
-        def done(answer: dict[str, Any] | MinkaError, body: bytes) -> None:
-            if isinstance(answer, MinkaError):
-                request.fail(answer)
-            else:
-                request.reply({name: value for name, value in answer.items() if name != "id"}, body)
-
-        self._node.workshop.desk.compute(request.fields, request.body, done)
-
-
-@dataclass(frozen=True, slots=True)
-class _Hold:
-    digest: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Small:
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    index: int
-    term: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Records:
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Audit:
-    index: int
-    ids: tuple[str, ...]
-
-
-def _read_small(
+def read_small(
     node: "Node", request: Request, digest: str, index: int, then: Callable[[bytes], None]
 ) -> None:
     """Go on with the bytes of a small file, which entry `index` named; it is looked at again afterwards."""
@@ -451,7 +336,8 @@ def _read_small(
         raise Refused(f"The copy of this worker is damaged: {damage}", "Ask another worker.") from damage
 
 
-def _blob(digest: str, size_bytes: int) -> Blob:
+def named_blob(digest: str, size_bytes: int) -> Blob:
+    """The blob that a request names; raises `Refused` for what is no digest."""
     if len(digest) != 64 or not HEX_DIGITS.issuperset(digest):
         raise Refused("A digest is 64 hexadecimal digits (SHA-256, lower case).")
     return Blob(digest, size_bytes)

@@ -14,7 +14,8 @@ from backend.desktop.link import REQUEST_S, TRANSFER_S, ClusterLink
 from backend.exports import check_format, export, trained_model
 from backend.transfers import download
 from shared.errors import Refused
-from shared.messages import WORST_KEPT, Operation, Promote, RollBack, Ticket
+from shared.evaluations import WORST_KEPT
+from shared.messages import Operation, Promote, RollBack, Ticket
 
 PICTURE_SIDE = 96
 """Pixels of an error's picture; a larger image is shown smaller."""

@@ -30,7 +30,8 @@ from typing import Any, ClassVar
 
 from shared import fields
 from shared.errors import MinkaError, ProtocolViolation
-from shared.messages import INLINE_BYTES, Evaluation, Ticket
+from shared.evaluations import Evaluation
+from shared.messages import INLINE_BYTES, Ticket
 from shared.value import value
 
 VERSION = 1

@@ -3,8 +3,9 @@
 from typing import Any
 
 from shared.errors import Refused
+from shared.evaluations import CONFUSION_LABELS, KEPT_LABEL_CHARACTERS, WORST_KEPT, Evaluation
 from shared.fields import encode
-from shared.messages import CONFUSION_LABELS, KEPT_LABEL_CHARACTERS, NAME_CHARACTERS, WORST_KEPT, Evaluation
+from shared.messages import NAME_CHARACTERS
 from worker.registry.commands import NoteEvaluation
 
 

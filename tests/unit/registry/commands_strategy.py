@@ -2,7 +2,8 @@
 
 from hypothesis import strategies as st
 
-from shared.messages import Evaluation, Ticket
+from shared.evaluations import Evaluation
+from shared.messages import Ticket
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 

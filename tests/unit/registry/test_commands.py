@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ProtocolViolation
-from shared.messages import Evaluation, Ticket, WrongAnswer
+from shared.evaluations import Evaluation, WrongAnswer
+from shared.messages import Ticket
 from worker.registry import commands
 from worker.registry.commands import Blob, Command, UnknownCommand
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.messages import CONFUSION_LABELS, WORST_KEPT, Evaluation, WrongAnswer
+from shared.evaluations import CONFUSION_LABELS, WORST_KEPT, Evaluation, WrongAnswer
 from tests.unit.registry.test_aliases import trained
 from tests.unit.registry.test_registry import Bench
 from worker.registry import commands

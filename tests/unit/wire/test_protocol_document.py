@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared import errors, frames, messages
+from shared.evaluations import Evaluation, WrongAnswer
 from worker.raft import messages as raft
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -42,7 +43,7 @@ def test_every_operation_has_all_its_fields(op: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    [messages.Ticket, messages.TrainSpec, messages.PredictInput, messages.Evaluation, messages.WrongAnswer],
+    [messages.Ticket, messages.TrainSpec, messages.PredictInput, Evaluation, WrongAnswer],
 )
 def test_every_part_of_an_operation_has_all_its_fields(part: type[Any]) -> None:
     assert not lacking([field.name for field in dataclasses.fields(part)], DOCUMENT)
