@@ -46,7 +46,7 @@ class SettingsRequests:
             "theme": chosen.theme,
             "version": version(),
             "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.release()}".strip(),
+            "system": f"{platform.system()} {platform.machine()}".strip(),
         }
 
     def _choose(self, call: Call) -> Any:

@@ -14,11 +14,11 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
+from backend.client import ClusterClient
 from backend.desktop.bridge import Bridge, DownloadsFolder
 from backend.desktop.gallery import png
 from backend.desktop.link import Target
 from backend.transfers import add_example
-from backend.window import open_client
 from shared.datasets import load_inputs, load_outputs
 from tests.browser.chromium import ARGUMENTS, CHROMIUM
 from tests.browser.hands import PAGES, draw_seven, drop, visit
@@ -27,6 +27,7 @@ from tests.live.cluster import LiveCluster
 SAMPLES = Path(__file__).parents[2] / "packaging" / "samples"
 WITHIN_MS = 120_000
 EXAMPLES = 60
+PERSON = "ana@lab-3"
 COLOURS = 128
 """A page has few colours: the pictures are a third as large."""
 
@@ -73,7 +74,7 @@ def _used_cluster() -> Iterator[Bridge]:
     with (
         tempfile.TemporaryDirectory(prefix="minka-") as folder,
         LiveCluster(Path(folder), 3) as cluster,
-        cluster.client(name="ana@lab-3") as client,
+        cluster.client(name=PERSON) as client,
     ):
         images = load_inputs(SAMPLES / "mnist-test-images.idx.gz", "images")
         labels = load_outputs(SAMPLES / "mnist-test-labels.idx.gz", "labels")
@@ -81,8 +82,12 @@ def _used_cluster() -> Iterator[Bridge]:
             add_example(client, png(image), "digits of our class", label)
         addresses = tuple(("127.0.0.1", port) for port in cluster.ports.values())
         target = Target(addresses, cluster.client_key)
-        with Bridge(lambda: target, open_client, DownloadsFolder(Path(folder))) as bridge:
+        with Bridge(lambda: target, _as_a_person, DownloadsFolder(Path(folder))) as bridge:
             yield bridge
+
+
+def _as_a_person(target: Target, timeout_s: float) -> ClusterClient:
+    return ClusterClient(target.addresses, target.key, timeout_s, PERSON)
 
 
 def _use(page: Page) -> None:
@@ -90,7 +95,7 @@ def _use(page: Page) -> None:
     expect(page.locator("#link-state")).to_contain_text("3")
     drop(page, sorted(SAMPLES.glob("*.gz")))
     expect(page.locator("#rows tr")).to_have_count(4)
-    for name, arch, epochs in (("digits", "cnn", "2"), ("digits", "mlp", "6")):
+    for name, arch, epochs in (("digits", "cnn", "4"), ("digits", "mlp", "6")):
         visit(page, "train")
         expect(page.locator("[name=test_outputs] option:checked")).to_contain_text("mnist-test-labels")
         page.locator(f"[name=arch][value={arch}]").check()
