@@ -1,25 +1,17 @@
-"""UDP sockets that hear, and that reach, the group of `shared.discovery` on every network of this computer."""
+"""UDP sockets that hear, and that reach, the group of `shared.discovery` on every network of this computer.
+
+A network is named by the index of its interface: so it needs no address that could be found out, and no route to anywhere.
+"""
 
 import contextlib
 import socket
+import struct
 import sys
 
 from shared.discovery import GROUP
 
-LOOPBACK = "127.0.0.1"
-ELSEWHERE = ("192.0.2.1", 9)
-"""An address for documentation: the way there tells the computer's own address, and nothing is sent."""
-
-
-def own_addresses() -> list[str]:
-    """The IPv4 addresses of this computer that can be found out, loopback first."""
-    found = [LOOPBACK]
-    with contextlib.suppress(OSError):
-        found += [str(each[4][0]) for each in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(ELSEWHERE)
-        found.append(str(probe.getsockname()[0]))
-    return list(dict.fromkeys(found))
+LOOPBACK = socket.inet_aton("127.0.0.1")
+"""By its address: workers of this computer alone answer nobody who does not ask from there."""
 
 
 def listening(port: int) -> socket.socket:
@@ -31,9 +23,9 @@ def listening(port: int) -> socket.socket:
             heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         heard.bind(("", port))
         heard.setblocking(False)
-        for address in own_addresses():
+        for index, _ in socket.if_nameindex():
             with contextlib.suppress(OSError):  # that network has no multicast; a broadcast still comes
-                member = socket.inet_aton(GROUP) + socket.inet_aton(address)
+                member = socket.inet_aton(GROUP) + _interface(index)
                 heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
     except BaseException:
         heard.close()
@@ -44,9 +36,18 @@ def listening(port: int) -> socket.socket:
 def shout(asking: socket.socket, datagram: bytes, port: int) -> None:
     """Send to everyone who listens to this port on this computer and on its networks, and no further."""
     asking.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    for address in own_addresses():
+    by_index = [
+        _interface(index) if sys.platform == "win32" else bytes(4) + _interface(index)
+        for index, _ in socket.if_nameindex()
+    ]
+    for chosen in (LOOPBACK, *by_index):
         with contextlib.suppress(OSError):
-            asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+            asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, chosen)
             asking.sendto(datagram, (GROUP, port))
     with contextlib.suppress(OSError):
         asking.sendto(datagram, ("255.255.255.255", port))
+
+
+def _interface(index: int) -> bytes:
+    """How a system wants an interface named: by no address and then an index; on Windows both are one."""
+    return struct.pack("!I", index) if sys.platform == "win32" else bytes(4) + struct.pack("=i", index)

@@ -86,7 +86,7 @@ class Api:
         self._spool = spool
         self._chooser = chooser
         self._committed = committed
-        self._routes = [
+        self.routes = [
             route("GET", "/api/versions", lambda _: board.versions(), waits=False),
             route("GET", "/api/connection", lambda _: board.get("connection"), waits=False),
             route("GET", "/api/cluster", lambda _: board.get("cluster"), waits=False),
@@ -117,7 +117,7 @@ class Api:
     def route(self, request: Request) -> tuple[Route, Call]:
         """Who answers. Raises `NotFound`, `MethodNotAllowed`."""
         allowed = []
-        for each in self._routes:
+        for each in self.routes:
             match = each.pattern.fullmatch(request.path)
             if match is None:
                 continue

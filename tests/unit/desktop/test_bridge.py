@@ -1,10 +1,12 @@
 """The bridge over HTTP, as the page sees it, on a cluster in memory."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from backend.desktop import calls
 from backend.desktop.bridge import Bridge
 from backend.desktop.link import NoCluster
 from tests.browser.fake_cluster import FakeCluster, furnish
@@ -25,10 +27,16 @@ class TestWhoMayAsk:
             assert not [name for name in headers if name.lower().startswith("access-control")]
             assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
-    @pytest.mark.parametrize("path", ["/api/files", "/api/events", "/api/versions", "/api/handles/x"])
-    def test_without_the_token_nothing_is_told(self, page: PageClient, path: str) -> None:
-        assert page.send("GET", path, headers={})[0] == 403
-        assert page.send("GET", path, headers={"X-Minka-Token": "guess"})[0] == 403
+    def test_without_the_token_nothing_is_told_and_nothing_is_done(
+        self, page: PageClient, bridge: Bridge, cluster: FakeCluster
+    ) -> None:
+        routes = bridge._api.routes
+        assert len(routes) > 35
+        for route in [*routes, calls.route("GET", "/api/events", lambda _: None)]:
+            path = re.sub(r"\([^)]*\)", "1", route.pattern.pattern)
+            assert page.send(route.method, path, b"{}", headers={})[0] == 403, path
+            assert page.send(route.method, path, b"{}", headers={"X-Minka-Token": "guess"})[0] == 403, path
+        assert (cluster.files, cluster.models, cluster.datasets) == ({}, {}, {})
 
     def test_another_host_or_origin_is_turned_away_even_with_the_token(self, page: PageClient) -> None:
         assert page.send("GET", "/api/files", headers=page.headers | {"Host": "minka.example"})[0] == 421
