@@ -316,3 +316,13 @@ class TestClusterAndRecords:
         expect(page.locator("#rows tr").first).to_contain_text("second.txt")
         page.get_by_label("Search").fill("first")
         expect(page.locator("#rows tr")).to_have_count(1)
+
+
+def test_every_page_of_a_cluster_that_is_away_says_that_it_waits(
+    absent: FakeCluster, open_page: Open
+) -> None:
+    page = open_page()
+    for name in ("files", "datasets", "train", "models", "try", "cluster", "records"):
+        visit(page, name)
+        expect(page.locator(f".page-{name}")).to_contain_text("as soon as a worker answers")
+        expect(page.locator(".page .skeleton")).to_have_count(0)

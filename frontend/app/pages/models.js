@@ -62,6 +62,7 @@ export function mountModels(root, wanted) {
 }
 
 function below(rows) {
+  if (rows === null && connection.value?.reason) return html`<div class="quiet">${icons.models}<p>${t("models.offline")}</p></div>`;
   if (rows === null) return html`<div class="skeleton" role="status" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`;
   if (rows.length) return html``;
   return html`<div class="quiet">${icons.models}<p>${t("models.empty")}</p><a class="button" data-kind="primary" href="#/train">${t("models.gotrain")}</a></div>`;

@@ -51,6 +51,7 @@ export function mountTrain(root, wanted) {
       data.pick(arrived.id);
     }
     if (rows !== null) data.show(datasets.value?.datasets ?? [], rows);
+    else data.wait(Boolean(connection.value?.reason));
     form.querySelector("[type=submit]").disabled = connection.value?.state !== "online" || (rows !== null && data.empty);
   };
   const drawCurve = () => drawProgress(progress, details);
@@ -88,7 +89,7 @@ export function mountTrain(root, wanted) {
   });
   details.addEventListener("change", drawCurve);
   details.start();
-  const endings = [files.watch(drawData), datasets.watch(drawData), connection.watch(drawData), models.watch(pick), cluster.watch(drawCurve)];
+  const endings = [files.watch(drawData), datasets.watch(drawData), connection.watch(drawData), models.watch(pick), cluster.watch(drawCurve), connection.watch(drawCurve)];
   return () => {
     chosen = data.chosen;
     endings.forEach((end) => end());
@@ -140,11 +141,18 @@ function drawRunning(place, live, shown) {
   render(place, html`${live.map((row) => html`<button type="button" class="chip" data-model="${row.id}" aria-pressed="${row.id === shown}">${row.name || row.id} · ${share(row.progress)}</button>`)}`);
 }
 
+// Why there is no curve.
+function nothing(id, error) {
+  if (error) return failureText(error);
+  if (id === null && models.value?.models) return t("train.idle");
+  return t(connection.value?.reason ? "models.offline" : "loading");
+}
+
 function drawProgress(card, { id, value: model, error, work }) {
   if (!model) {
     render(card, html`<header><h2>${t("train.progress")}</h2></header>
-      <div class="quiet">${icons.train}<p>${id === null ? t("train.idle") : error ? failureText(error) : t("loading")}</p>
-      ${id === null && html`<p class="note">${t("train.idle.text")}</p>`}</div>`);
+      <div class="quiet">${icons.train}<p>${nothing(id, error)}</p>
+      ${id === null && models.value?.models && html`<p class="note">${t("train.idle.text")}</p>`}</div>`);
     return;
   }
   const live = unfinished(model);

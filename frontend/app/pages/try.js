@@ -8,7 +8,7 @@ import { drawBars } from "/parts/bars.js";
 import { DrawingPad } from "/parts/drawing_pad.js";
 import { setDropTarget } from "/parts/drop.js";
 import { toast } from "/parts/toast.js";
-import { models } from "/stores.js";
+import { connection, models } from "/stores.js";
 import { failureText, t } from "/words.js";
 
 const PAUSE_MS = 90;
@@ -64,13 +64,16 @@ export function mountTry(root, wanted) {
   });
 
   drawAnswer(root, null);
-  const end = models.watch(() => {
-    drawModels(root, wanted);
-    if (asker.idle) drawAnswer(root, null);
-    else asker.resume();
-  });
+  const endings = [
+    models.watch(() => {
+      drawModels(root, wanted);
+      if (asker.idle) drawAnswer(root, null);
+      else asker.resume();
+    }),
+    connection.watch(() => drawModels(root, wanted)),
+  ];
   return () => {
-    end();
+    endings.forEach((end) => end());
     asker.forget();
   };
 }
@@ -147,7 +150,7 @@ function drawModels(root, wanted) {
   select.disabled = !ready.length;
   render(select, ready.length
     ? html`${ready.map((row) => html`<option value="${row.id}">${row.name ? `${row.name} (${row.id})` : row.id} · ${share(row.test_accuracy)}</option>`)}`
-    : html`<option value="">${models.value ? t("try.nomodel") : t("loading")}</option>`);
+    : html`<option value="">${t(models.value?.models ? "try.nomodel" : connection.value?.reason ? "models.offline" : "loading")}</option>`);
   if (ready.some((row) => row.id === value)) select.value = value;
 }
 

@@ -56,6 +56,11 @@ export class DataChoice {
     this.#draw();
   }
 
+  // Nobody has told yet what there is.
+  wait(offline) {
+    render(this.#place, offline ? html`<p class="empty">${t("datasets.offline")}</p>` : html`<div class="skeleton" role="status" aria-label="${t("loading")}"><i></i><i></i><i></i></div>`);
+  }
+
   // The roles of a spec: { inputs: id, ... }; those that were not chosen are absent.
   get spec() {
     const values = this.#values();

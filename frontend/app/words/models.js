@@ -3,6 +3,7 @@
 export const models = {
   "models.lead": { en: "Each has an identifier for ever, and the same bits on every worker.", es: "Cada uno tiene un identificador para siempre y los mismos bits en todos los nodos." },
   "models.empty": { en: "No models yet.", es: "Aún no hay modelos." },
+  "models.offline": { en: "The models come as soon as a worker answers.", es: "Los modelos llegarán en cuanto responda un nodo." },
   "models.gotrain": { en: "Train the first one", es: "Entrenar el primero" },
   "models.id": { en: "Model", es: "Modelo" },
   "models.status": { en: "State", es: "Estado" },

@@ -4,8 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from backend.desktop import calls
 from backend.desktop.bridge import Bridge
 from backend.desktop.link import NoCluster

@@ -39,7 +39,7 @@ def test_a_key_alone_finds_the_workers_of_its_cluster(keys: Path, monkeypatch: p
 
 
 def test_nobody_nearby_is_said_with_what_to_do(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "look_around", lambda: [])
+    monkeypatch.setattr(options, "look_around", list)
     with pytest.raises(Unreachable, match="No worker of this cluster answers") as caught:
         located(keys)
     assert "name the address" in caught.value.advice
