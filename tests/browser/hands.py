@@ -6,6 +6,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from backend.desktop.bridge import Bridge
+
 PAGES = ("files", "datasets", "train", "models", "try", "cluster", "records", "settings")
 """In the order of the menu."""
 
@@ -24,6 +26,12 @@ def drop(page: Page, paths: list[Path], where: str = ".content") -> None:
     place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2, "data": data}
     for kind in ("dragEnter", "dragOver", "drop"):
         tools.send("Input.dispatchDragEvent", {"type": kind, **place})
+
+
+def drop_on_window(page: Page, bridge: Bridge, paths: list[Path]) -> None:
+    """The same as Minka's own window does it: Python is told the paths, and the page gets their handles."""
+    offers = [offer.row() for offer in bridge.handles.offer(paths)]
+    page.evaluate("offers => dispatchEvent(new CustomEvent('minka-dropped', { detail: offers }))", offers)
 
 
 def draw_seven(page: Page) -> None:

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from backend.desktop.bridge import Bridge
 from tests.browser.conftest import Open
 from tests.browser.fake_cluster import FakeCluster, furnish, picture
-from tests.browser.hands import draw_seven, drop, visit
+from tests.browser.hands import draw_seven, drop, drop_on_window, visit
 from tests.browser.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -62,6 +63,18 @@ def test_pictures_that_are_dropped_are_added_with_one_label(
     assert not [row for row in cluster.files.values() if row["name"] == "0.png"], (
         "nothing is shared as a file"
     )
+
+
+def test_pictures_that_are_dropped_on_the_window_are_too(
+    bridge: Bridge, cluster: FakeCluster, open_page: Open, tmp_path: Path
+) -> None:
+    furnish(cluster)
+    page = open_page("datasets/digits")
+    expect(page.locator("#label-chips .chip")).to_have_count(3)
+    drop_on_window(page, bridge, images(tmp_path, 2))
+    page.locator("[name=label]").fill("5")
+    page.get_by_role("button", name="Add 2 pictures").click()
+    until(lambda: [row["label"] for row in cluster.datasets["digits"]][-2:] == ["5", "5"])
 
 
 def test_what_is_refused_stays_to_be_mended(cluster: FakeCluster, open_page: Open, tmp_path: Path) -> None:

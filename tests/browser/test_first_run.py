@@ -14,7 +14,7 @@ from backend.local_state import LastStarted
 from shared.discovery import Sighting, key_mark
 from tests.browser.conftest import LOOK_EVERY_S, Open
 from tests.browser.fake_cluster import FakeCluster
-from tests.browser.hands import drop, visit
+from tests.browser.hands import drop, drop_on_window, visit
 from tests.browser.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -80,6 +80,22 @@ def test_a_cluster_nearby_is_chosen_with_its_key(
     page.get_by_role("button", name="Connect").click()
     connected(page)
     assert (choices.get().key, choices.get().addresses) == (KEY.hex(), "")
+
+
+def test_the_key_is_taken_from_a_drop_on_the_window_too(
+    bridge: Bridge, network: Network, open_page: Open, keys: Path, tmp_path: Path
+) -> None:
+    network.workers = WORKERS
+    page = open_page()
+    expect(page.locator("#found")).to_contain_text("nearby")
+    large = tmp_path / "large.keys"
+    large.write_bytes(b"k" * 5000)
+    drop_on_window(page, bridge, [large])
+    expect(page.locator("#toasts")).to_contain_text("large.keys is too large to be a key")
+    drop_on_window(page, bridge, [keys])
+    expect(page.locator("#key")).to_contain_text("client.keys is ready")
+    page.get_by_role("button", name="Connect").click()
+    connected(page)
 
 
 def test_the_next_window_connects_by_itself_when_a_worker_appears(

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from backend.desktop.bridge import Bridge
 from tests.browser.conftest import Open
 from tests.browser.fake_cluster import FakeCluster, furnish, picture
-from tests.browser.hands import drop, visit
+from tests.browser.hands import drop, drop_on_window, visit
 from tests.browser.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -102,8 +103,9 @@ class TestTraining:
         assert (spec.momentum, spec.schedule, spec.rotation) == (0.8, "constant", 12.5)
         assert (spec.lr, spec.batch, spec.shards) == (None, None, None), "what is left out is the cluster's"
 
+    @pytest.mark.parametrize("how", ["browser", "window"])
     def test_a_folder_of_images_by_class_is_packed_and_chosen(
-        self, cluster: FakeCluster, open_page: Open, tmp_path: Path
+        self, bridge: Bridge, cluster: FakeCluster, open_page: Open, tmp_path: Path, how: str
     ) -> None:
         for name in ("cat/1.png", "dog/2.png", "notes.txt"):
             path = tmp_path / "pets" / name
@@ -111,7 +113,10 @@ class TestTraining:
             path.write_bytes(picture(9))
         page = open_page("train")
         expect(page.locator("#link-state")).to_contain_text("Connected")
-        drop(page, [tmp_path / "pets"])
+        if how == "browser":
+            drop(page, [tmp_path / "pets"])
+        else:
+            drop_on_window(page, bridge, [tmp_path / "pets"])
         expect(page.locator("[name=inputs] option:checked")).to_contain_text("pets.zip")
         expect(page.locator("[name=outputs] option:checked")).to_have_text("In the same place as the images")
         page.get_by_role("button", name="Start training").click()

@@ -72,6 +72,12 @@ def test_a_file_dropped_on_it_is_uploaded_by_its_path(seen: dict[str, Any]) -> N
     assert seen["state"] == "done"
 
 
+def test_every_page_is_drawn_by_its_web_view_too(seen: dict[str, Any]) -> None:
+    assert list(seen["pages"].values()) == [
+        *("Files", "Data sets", "Train", "Models", "Try it", "Cluster", "Records", "Settings")
+    ]
+
+
 def test_what_is_painted_is_the_page(seen: dict[str, Any]) -> None:
     with Image.open(seen["picture"]) as image:
         assert image.width >= 900

@@ -14,6 +14,7 @@ from typing import Any
 from backend.desktop.link import Target
 from backend.window import open_window
 from tests.browser.fake_cluster import FakeCluster, furnish
+from tests.browser.hands import PAGES
 from tests.browser.waiting import until
 
 WITHIN_S = 30.0
@@ -58,10 +59,18 @@ def drive(cluster: FakeCluster, dropped: Path, picture: Path, seen: dict[str, An
         until(lambda: page('document.querySelectorAll("#rows tr").length') == 8, WITHIN_S)
         seen["state"] = page('document.querySelector("#queue-rows li").dataset.state')
         until(lambda: shows_words(window, picture), WITHIN_S)
+        seen["pages"] = {name: visited(page, name) for name in PAGES}
     except BaseException as error:
         seen["failure"] = repr(error)
     finally:
         window.destroy()
+
+
+def visited(page: Callable[[str], Any], name: str) -> str:
+    """The title of a page, once it is shown; or the fault that it had."""
+    page(f'location.hash = "#/{name}"')
+    until(lambda: page(f"document.querySelector('.page-{name}') !== null"), WITHIN_S)
+    return str(page('document.querySelector(".fault .code, #page h1").textContent'))
 
 
 def listening_ports() -> list[int]:

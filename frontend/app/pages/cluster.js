@@ -59,5 +59,5 @@ function drawRow(worker, role) {
   return html`<tr><th scope="row">${worker.id} <span class="badge" data-role="${role}">${word("role", role)}</span></th>
     <td class="code">${worker.address}</td><td class="number">${count(worker.applied_index)}</td><td>${digest(worker.state_digest)}</td>
     <td class="number">${count(worker.cores)}</td>
-    <td>${worker.monitor && html`<a href="http://${worker.monitor}/" target="_blank" rel="noreferrer">${worker.monitor}</a>`}</td></tr>`;
+    <td>${worker.monitor && html`<a href="http://${worker.monitor}/" target="_blank" rel="noreferrer" title="${worker.monitor}" aria-label="${t("cluster.open", { worker: worker.id, address: worker.monitor })}">${t("cluster.open.short")} ↗</a>`}</td></tr>`;
 }

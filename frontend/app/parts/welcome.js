@@ -16,8 +16,13 @@ export function mountWelcome(root) {
     <footer class="welcome-foot"><p class="note">${t("welcome.local")}</p><p class="command"><code>${COMMAND}</code>
       <button type="button" class="button" id="copy">${icons.copy}${t("welcome.copy")}</button></p></footer></section>`);
   root.querySelector("#copy").addEventListener("click", async () => {
-    await navigator.clipboard.writeText(COMMAND);
-    toast(t("welcome.copied"));
+    try {
+      await navigator.clipboard.writeText(COMMAND);
+      toast(t("welcome.copied"));
+    } catch {
+      // Not every web view lets a page write there: what is marked can be copied by hand.
+      getSelection().selectAllChildren(root.querySelector("code"));
+    }
   });
   return mountConnectForm(root.querySelector("#connect"));
 }

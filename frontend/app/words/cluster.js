@@ -19,6 +19,8 @@ export const cluster = {
   "cluster.worker": { en: "Worker", es: "Nodo" },
   "cluster.address": { en: "Address", es: "Dirección" },
   "cluster.monitor": { en: "Monitor", es: "Monitor" },
+  "cluster.open": { en: "Open the monitor of {worker} at {address}", es: "Abrir el monitor de {worker} en {address}" },
+  "cluster.open.short": { en: "Open", es: "Abrir" },
   "cluster.equal": { en: "All copies are equal", es: "Todas las copias son iguales" },
   "cluster.behind": { en: "Catching up", es: "Poniéndose al día" },
 };
