@@ -230,6 +230,10 @@ class TestFiles:
         page.get_by_role("button", name="Undo").click()
         expect(page.locator("#rows tr")).to_have_count(1)
         assert cluster.files
+        page.get_by_role("button", name="Delete keep.txt").press("Enter")
+        expect(page.locator("#rows tr")).to_have_count(0)
+        page.keyboard.press("Control+z")
+        expect(page.locator("#rows tr")).to_have_count(1)
         page.clock.install()
         page.get_by_role("button", name="Delete keep.txt").click()
         page.clock.run_for(7000)

@@ -18,9 +18,19 @@ export function toast(text, { tone = "plain", action = "", stay_ms = STAY_MS } =
     const timer = setTimeout(() => end(false), stay_ms);
     function end(taken) {
       clearTimeout(timer);
+      removeEventListener("keydown", undo);
       element.remove();
       resolve(taken);
     }
+    // The newest action is also taken with Ctrl+Z, from anywhere where that means nothing else.
+    function undo(event) {
+      const newest = [...area.querySelectorAll("button")].at(-1);
+      if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.defaultPrevented) return;
+      if (event.target.closest("input, textarea, canvas") || newest?.closest(".toast") !== element) return;
+      event.preventDefault();
+      end(true);
+    }
+    if (action) addEventListener("keydown", undo);
     element.querySelector("button")?.addEventListener("click", () => end(true));
   });
 }

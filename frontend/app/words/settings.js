@@ -58,7 +58,7 @@ export const settings = {
   "keys.search": { en: "Search in this page", es: "Buscar en esta página" },
   "keys.draw": { en: "On the drawing area: move the pen", es: "En el área de dibujo: mover el lápiz" },
   "keys.pen": { en: "On the drawing area: pen down, pen up", es: "En el área de dibujo: bajar y subir el lápiz" },
-  "keys.undo": { en: "On the drawing area: undo", es: "En el área de dibujo: deshacer" },
+  "keys.undo": { en: "Undo: a stroke, or what was just deleted", es: "Deshacer: un trazo o lo que se acaba de borrar" },
   "keys.clear": { en: "On the drawing area: clear", es: "En el área de dibujo: borrar todo" },
   "key.arrows": { en: "Arrows", es: "Flechas" },
   "key.space": { en: "Space", es: "Espacio" },
