@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.resources
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from shared.errors import Refused
 
 STYLES = ("common/theme.css", "common/pieces.css", "trace/trace.css")
 PROGRAMS = ("trace/texts.js", "trace/story.js", "trace/diagram.js", "trace/trace.js")
-_IMPORT = '@import url("/common/pieces.css");'
+DARK = "common/dark.css"
+_IMPORT = re.compile(r"@import [^;]*;")
 _WHATS = {"sent": "s", "heard": "h", "role": "r", "applied": "a"}
 
 
@@ -73,7 +75,9 @@ def write_page(target: Path, content: Mapping[str, Any]) -> None:
     def text(name: str) -> str:
         return frontend.joinpath(name).read_text(encoding="utf-8")
 
-    style = "\n".join(map(text, STYLES)).replace(_IMPORT, "")
+    light, *rest = (_IMPORT.sub("", text(name)) for name in STYLES)
+    dark = f"@media (prefers-color-scheme: dark) {{\n{text(DARK)}\n}}"
+    style = "\n".join((light, dark, *rest))
     program = '"use strict";\n' + "\n".join(map(text, PROGRAMS))
     policy = f"default-src 'none'; style-src {_source(style)}; script-src {_source(program)}; base-uri 'none'"
     events = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

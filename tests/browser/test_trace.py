@@ -64,6 +64,13 @@ def page(tmp_path: Path) -> Iterator[Page]:
     assert complaints == []
 
 
+def test_it_is_dark_where_the_system_is(page: Page) -> None:
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(ground)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(ground) != light
+
+
 def test_an_election_is_replayed_step_by_step(page: Page) -> None:
     lane = page.locator("#lanes li").filter(has_text="w1")
     said = page.locator("#said")

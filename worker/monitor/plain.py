@@ -69,6 +69,7 @@ def plain_page(view: View, request: Request) -> Response:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><meta http-equiv="refresh" content="{REFRESH_S}">'
         f'<title>{html.escape(title)}</title><link rel="stylesheet" href="/common/theme.css">'
+        '<link rel="stylesheet" href="/common/dark.css" media="(prefers-color-scheme: dark)">'
         f'<link rel="stylesheet" href="/plain.css"></head><body><main>{body}</main></body></html>',
         content_type="text/html; charset=utf-8",
     )
