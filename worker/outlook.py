@@ -170,6 +170,7 @@ class Outlook:
             for shard in list(job.open.values())[:SHARDS_TOLD]
         ]
         about = {"model": job.model.id, "round": job.round, "rounds": job.rounds, "work": dict(job.work)}
+        about |= {name: job.live.get(name) for name in ("loss", "images_per_second")}
         return about | {"open": len(job.open), "shards": shards, "of": job.spec.get("shards")}
 
     def _known_jobs(self, leader: str | None) -> list[dict[str, Any]]:

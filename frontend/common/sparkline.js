@@ -4,9 +4,9 @@ const WIDTH = 100;
 const HEIGHT = 30;
 
 // Draws `values` into an <svg class="sparkline">, the last at the right edge; null leaves a gap. `span` is how many
-// values fill the width. `label` says in words what is to be seen.
-export function drawSparkline(svg, values, label, span = values.length) {
-  const top = Math.max(...values.filter((value) => value !== null), 0) || 1;
+// values fill the width, `full` the value at the upper edge (by itself: the highest). `label` says in words what is to be seen.
+export function drawSparkline(svg, values, label, span = values.length, full = 0) {
+  const top = full || Math.max(...values.filter((value) => value !== null), 0) || 1;
   const step = WIDTH / Math.max(span - 1, 1);
   const start = WIDTH - (values.length - 1) * step;
   const runs = [];

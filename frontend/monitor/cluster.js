@@ -1,6 +1,6 @@
 // All workers, as this one sees them.
 
-import { count, digest } from "/common/format.js";
+import { count, digest, duration } from "/common/format.js";
 import { html, renderRows } from "/common/html.js";
 import { roleBadge, workersOf } from "/rows.js";
 import { t } from "/texts.js";
@@ -19,6 +19,8 @@ export function drawCluster(state) {
       <td class="number">${count(worker.term)}</td>
       <td class="number">${behind(newest, worker.commit_index)}${count(worker.commit_index)}</td>
       <td class="number">${behind(newest, worker.applied_index)}${count(worker.applied_index)}</td>
+      <td class="number">${worker.own ? "" : precise(state.vitals.peers?.[worker.id]?.round_trip_s)}</td>
+      <td class="number">${worker.own ? "" : contact(state.vitals.peers?.[worker.id])}</td>
       <td>${digest(worker.state_digest)}</td>
       <td class="number">${count(worker.files)}</td>
       <td class="number">${count(worker.models)}</td>
@@ -26,6 +28,17 @@ export function drawCluster(state) {
       <td class="code">${worker.address}</td>
     </tr>`,
   );
+}
+
+function precise(seconds) {
+  if (typeof seconds !== "number") return "–";
+  return seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : duration(seconds);
+}
+
+// Each worker speaks up five times a second: less than that is now.
+function contact(peer) {
+  if (typeof peer?.heard_s !== "number") return "–";
+  return peer.heard_s < 0.5 ? t("now") : t("ago", { time: duration(peer.heard_s) });
 }
 
 function name(worker) {

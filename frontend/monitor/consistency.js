@@ -2,11 +2,52 @@
 // whose state digest was equal at an applied index holds the same names and digests, all that were there by then.
 
 import { count, digest, size } from "/common/format.js";
-import { html, render, renderRows } from "/common/html.js";
+import { html, render } from "/common/html.js";
+import { FileList, textOf } from "/files.js";
 import { matches, searchWords, workersOf } from "/rows.js";
 import { t } from "/texts.js";
+import { WindowedRows } from "/windowed.js";
 
-const SHOWN = 200;
+const NEAR_PX = 2000;
+const PAUSE_ms = 150;
+
+let files = new FileList([]);
+let words = [];
+let list = null;
+let redraw = () => {};
+
+const field = () => document.getElementById("files-search");
+const place = () => document.querySelector("#consistency .scroll");
+
+// Reads on while the end of the list is near; `drawSoon` draws it.
+export function watchFiles(state, drawSoon) {
+  redraw = drawSoon;
+  let pause = null;
+  field().addEventListener("input", () => {
+    clearTimeout(pause);
+    pause = setTimeout(begin, PAUSE_ms);
+  });
+  place().addEventListener("scroll", readMore, { passive: true });
+  state.addEventListener("files", (event) => {
+    if (event.detail.again && files.rows.length === 0) begin();
+    else files.take(event.detail, begin);
+    redraw();
+  });
+}
+
+function begin() {
+  files.stop();
+  words = searchWords(field());
+  files = new FileList(words);
+  readMore();
+}
+
+async function readMore() {
+  const box = place();
+  const asked = files;
+  if (asked.rows.length && box.scrollHeight - box.scrollTop - box.clientHeight > NEAR_PX) return;
+  if ((await asked.readMore()) && asked === files) redraw();
+}
 
 export function drawVerdict(state) {
   const status = state.status;
@@ -36,28 +77,27 @@ export function drawVerdict(state) {
 export function drawMatrix(state) {
   const status = state.status;
   if (!status) return;
-  const words = searchWords(document.getElementById("files-search"));
-  const rows = [
-    ...[...state.models.values()].map((row) => ({ ...row, what: "model" })),
-    ...[...state.files.values()].reverse().map((row) => ({ ...row, what: "file" })),
-  ].filter((row) => matches(words, `${row.name} ${row.id} ${row.digest ?? ""}`));
-  renderRows(
-    document.getElementById("matrix-rows"),
-    rows.slice(0, SHOWN),
-    (row) => `${row.what} ${row.id}`,
-    (row) => html`<tr>
-      <th scope="row" title="${row.name}">${row.name} <span class="tag">${t(row.what)} ${row.id}</span></th>
-      <td class="number">${size(row.bytes)}</td>
-      <td class="cell">${row.digest ? digest(row.digest) : html`<span class="note">${t("noDigest")}</span>`}</td>
-      ${status.peers.map((peer) => cell(peer, row))}
-    </tr>`,
-  );
-  const all = words.length ? rows.length : state.totals.files + state.totals.models;
-  const shown = Math.min(rows.length, SHOWN);
-  render(
-    document.getElementById("matrix-more"),
-    html`${shown < all && t("shownOf", { shown: count(shown), all: count(all) })}`,
-  );
+  const models = [...state.models.values()].filter((row) => matches(words, textOf(row)));
+  const rows = [...models.map((row) => ({ ...row, what: "model" })), ...files.rows];
+  list ??= new WindowedRows(place(), document.getElementById("matrix-rows"));
+  list.draw(rows, (row) => `${row.what ?? "file"} ${row.id}`, (row) => matrixRow(row, status));
+  const all = state.totals.files + state.totals.models;
+  render(document.getElementById("matrix-more"), html`${summary(rows.length, all)}`);
+}
+
+function summary(shown, all) {
+  if (files.reason) return t("failed", { reason: files.reason });
+  if (words.length) return t(files.isAll ? "foundIn" : "foundSoFar", { shown: count(shown), all: count(all) });
+  return t("inAll", { all: count(all) });
+}
+
+function matrixRow(row, status) {
+  return html`<tr>
+    <th scope="row" title="${row.name}">${row.name} <span class="tag">${t(row.what ?? "file")} ${row.id}</span></th>
+    <td class="number">${size(row.bytes)}</td>
+    <td class="cell">${row.digest ? digest(row.digest) : html`<span class="note">${t("noDigest")}</span>`}</td>
+    ${status.peers.map((peer) => cell(peer, row))}
+  </tr>`;
 }
 
 // Tone, sign, words and explanation of what is known of a peer's whole state.

@@ -4,6 +4,7 @@ import { drawEvaluation, evaluationWords } from "/common/confusion.js";
 import { count, digest, share, size, when } from "/common/format.js";
 import { html, renderRows } from "/common/html.js";
 import { t } from "/texts.js";
+import { chosenModel } from "/training.js";
 
 const SHOWN = 100;
 const TONES = { queued: "", preparing: "", training: "warn", done: "good", failed: "bad", cancelled: "" };
@@ -17,7 +18,7 @@ export function drawModels(state) {
     models.slice(0, SHOWN),
     (model) => model.id,
     (model) => html`<li class="model">
-      <h3 title="${model.name}">${model.name || model.id}</h3>
+      <h3><button type="button" class="pick" data-model="${model.id}" aria-pressed="${String(model.id === chosenModel(state)?.id)}" title="${model.name}">${model.name || model.id}</button></h3>
       <span class="badge" data-tone="${TONES[model.status]}">${t(`status.${model.status}`)}</span>
       ${bar(model)}
       <p class="about">

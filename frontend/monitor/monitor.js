@@ -3,26 +3,31 @@
 import { html, render } from "/common/html.js";
 import { language, setLanguage, translatePage } from "/common/words.js";
 import { drawCluster } from "/cluster.js";
-import { drawMatrix, drawVerdict } from "/consistency.js";
+import { drawMatrix, drawVerdict, watchFiles } from "/consistency.js";
+import { drawEvents, watchEvents } from "/events.js";
+import { drawLanes } from "/lanes.js";
 import { drawLog } from "/log.js";
 import { drawModels } from "/models.js";
-import { drawNotices } from "/notices.js";
-import { drawOverview, drawRate } from "/overview.js";
+import { drawGauges, drawOverview } from "/overview.js";
 import { drawRecords, watchRecords } from "/records.js";
 import { MonitorState } from "/state.js";
 import { t } from "/texts.js";
+import { drawJob, watchJobs } from "/training.js";
+import { drawTransfers } from "/transfers.js";
 
-const TONES = { live: "good", connecting: "", lost: "bad", failed: "bad" };
+const TONES = { live: "good", connecting: "", lost: "bad", failed: "bad", silent: "bad" };
 
 // Which parts are drawn again when something changes.
 const PARTS = {
-  status: [drawOverview, drawCluster, drawVerdict, drawMatrix, drawLog],
-  files: [drawMatrix],
-  models: [drawModels, drawMatrix],
+  status: [drawOverview, drawCluster, drawVerdict, drawMatrix, drawLanes, drawLog],
+  vitals: [drawOverview, drawCluster, drawLanes, drawJob, drawTransfers],
+  samples: [drawGauges],
+  rounds: [drawJob],
+  files: [],
+  models: [drawModels, drawMatrix, drawJob],
   records: [drawRecords, drawOverview],
   log: [drawLog],
-  notices: [drawNotices],
-  rate: [drawRate],
+  notices: [drawEvents],
   connection: [drawConnection],
 };
 
@@ -42,7 +47,7 @@ function drawSoon(parts) {
 
 function drawConnection() {
   const { state: name, reason } = state.connection;
-  document.body.classList.toggle("lost", name === "lost");
+  document.body.classList.toggle("lost", name === "lost" || name === "silent");
   render(
     document.getElementById("connection"),
     html`<span class="badge" data-tone="${TONES[name]}">${t(name, { reason })}</span>`,
@@ -68,7 +73,9 @@ translatePage(t);
 const toggle = document.getElementById("language");
 toggle.textContent = t("otherLanguage");
 toggle.addEventListener("click", () => setLanguage(language === "es" ? "en" : "es"));
-document.getElementById("files-search").addEventListener("input", () => drawSoon([drawMatrix]));
+watchFiles(state, () => drawSoon([drawMatrix]));
+watchJobs(state, () => drawSoon([drawModels, drawJob]));
+watchEvents(() => drawSoon([drawEvents]));
 watchRecords(state);
 markSection();
 state.addEventListener("change", (event) => drawSoon(PARTS[event.detail]));

@@ -1,13 +1,13 @@
-// This worker: its role, its place in the log, what it holds, and the ring of workers.
+// This worker: its role, its place in the log, its timers, how busy and full its machine is, and the ring of workers.
 
-import { count, decimal } from "/common/format.js";
+import { count, decimal, duration, share, size } from "/common/format.js";
 import { html, render } from "/common/html.js";
 import { drawSparkline } from "/common/sparkline.js";
 import { roleBadge, roleOf, workersOf } from "/rows.js";
-import { RATE_SECONDS } from "/state.js";
 import { t } from "/texts.js";
 
 const RADIUS = 66;
+const SECONDS = 120;
 
 export function drawOverview(state) {
   const status = state.status;
@@ -28,18 +28,65 @@ export function drawOverview(state) {
     ["records", state.totals.records],
     ["cores", status.cores],
   ];
+  render(document.getElementById("timers"), html`${timers(status, state.vitals)}`);
   render(
     document.getElementById("figures"),
     html`${figures.map(([name, value]) => html`<div><dt>${t(name)}</dt><dd>${count(value)}</dd></div>`)}`,
   );
-  drawRing(status, (state.rates.at(-1) ?? 0) > 0);
+  drawRing(status, (state.samples.at(-1)?.rates.commits ?? 0) > 0);
 }
 
-export function drawRate(state) {
-  const last = state.rates.at(-1);
-  document.getElementById("rate").textContent = decimal(last);
-  drawSparkline(document.getElementById("rate-line"), state.rates, `${t("commits")}: ${decimal(last)}`, RATE_SECONDS);
-  if (state.status) drawRing(state.status, last > 0);
+// How long this worker waits for what, in words.
+function timers(status, vitals) {
+  if (!vitals.timers) return "";
+  const wait = duration(vitals.timers.election_timeout_s);
+  const twice = duration(2 * vitals.timers.election_timeout_s);
+  if (status.role === "leader") return t("timerLeader", { wait });
+  const heard = vitals.peers?.[status.leader]?.heard_s;
+  const silence = typeof heard === "number" ? t("timerHeard", { leader: status.leader, time: duration(heard) }) : "";
+  return `${t("timerFollower", { wait, twice })} ${silence}`;
+}
+
+const mean = (values) => (values?.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
+const ratio = (part, whole) => (part !== null && part !== undefined && whole ? part / whole : null);
+
+// Each: what its line shows, in which unit, and the value at its upper edge (0: the highest).
+const GAUGES = {
+  commits: { of: (sample) => sample.rates.commits, text: (value) => `${decimal(value)}/s`, full: 0 },
+  busy: { of: (sample) => mean(sample.cores), text: share, full: 1, more: cores },
+  node: { of: (sample) => sample.node_share, text: share, full: 0, more: (sample) => size(sample.node_bytes) },
+  memory: {
+    of: (sample) => ratio(sample.memory_used_bytes, sample.memory_bytes),
+    text: share,
+    full: 1,
+    more: (sample) => t("usedOf", { used: size(sample.memory_used_bytes), all: size(sample.memory_bytes) }),
+  },
+  disk: {
+    of: (sample) => ratio(sample.disk_used_bytes, sample.disk_bytes),
+    text: share,
+    full: 1,
+    more: (sample) => t("usedOf", { used: size(sample.disk_used_bytes), all: size(sample.disk_bytes) }),
+  },
+};
+
+function cores(sample) {
+  return (sample.cores ?? []).length > 8 ? t("coresBusy", { count: sample.cores.length }) : sample.cores.map((one) => share(one)).join(" · ");
+}
+
+export function drawGauges(state) {
+  const samples = state.samples.slice(-SECONDS);
+  const last = samples.at(-1);
+  if (!last) return;
+  for (const [name, gauge] of Object.entries(GAUGES)) {
+    const figure = document.getElementById(`gauge-${name}`);
+    const value = gauge.of(last) ?? null;
+    figure.hidden = value === null && !samples.some((sample) => gauge.of(sample) !== null);
+    figure.querySelector("strong").textContent = gauge.text(value);
+    figure.querySelector(".note").textContent = gauge.more?.(last) ?? "";
+    const label = `${t(`gauge.${name}`)}: ${gauge.text(value)}`;
+    drawSparkline(figure.querySelector("svg"), samples.map((sample) => gauge.of(sample) ?? null), label, SECONDS, gauge.full);
+  }
+  if (state.status) drawRing(state.status, (last.rates.commits ?? 0) > 0);
 }
 
 function leaderLine(status) {
