@@ -9,7 +9,7 @@ from backend.transfers import Progress, fetch, no_progress
 from shared.errors import Refused
 from shared.messages import ShowModel
 
-FORMATS = ("npz",)
+FORMATS = ("npz", "onnx")
 
 
 def trained_model(client: ClusterClient, model: str) -> dict[str, Any]:
@@ -42,9 +42,10 @@ def export(
     """
     check_format(format)
     blob = fetch(client, row["digest"], row["bytes"], progress)
-    from backend.weights import write_npz  # brings numpy: only where it is needed
+    from backend.onnx_model import write_onnx  # these bring numpy: only where it is needed
+    from backend.weights import write_npz
 
-    arrays = write_npz(row, blob, target)
+    arrays = (write_onnx if format == "onnx" else write_npz)(row, blob, target)
     size_bytes = target.stat().st_size
     about = {"path": str(target), "format": format, "bytes": size_bytes}
     return {**about, "digest": row["digest"], "arrays": arrays}

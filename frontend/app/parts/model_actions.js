@@ -11,7 +11,7 @@ import { files } from "/stores.js";
 import { t } from "/words.js";
 
 const ROLES = ["inputs", "outputs"];
-const FORMATS = ["npz"];
+const FORMATS = ["npz", "onnx"];
 
 export class ModelActions {
   #card;

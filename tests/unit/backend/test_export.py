@@ -1,7 +1,11 @@
 """An exported model is the blob that the digest names, cut into the arrays that it is made of."""
 
+import ast
+import copy
 import hashlib
 import json
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +40,12 @@ def model(cluster: FakeCluster) -> dict[str, Any]:
     blob = WEIGHTS.tobytes()
     digest = hashlib.sha256(blob).hexdigest()
     cluster.blobs[digest] = bytearray(blob)
-    changes = {"spec": SPEC, "digest": digest, "bytes": len(blob), "dataset": {"labels": ["cat", "dog"]}}
+    changes = {
+        "spec": copy.deepcopy(SPEC),
+        "digest": digest,
+        "bytes": len(blob),
+        "dataset": {"labels": ["cat", "dog"]},
+    }
     cluster.models["m1"] = {**model_row("m1", TrainSpec(1, 2)), **changes}
     return cluster.models["m1"]
 
@@ -53,6 +62,53 @@ def test_export_writes_every_layer(minka: Callable[..., Ran], model: dict[str, A
         assert arrays["mean"] == np.float32(33.5)
         assert json.loads(str(arrays["about"]))["digest"] == model["digest"]
     assert [path.name for path in tmp_path.glob("*m1*")] == ["m1.npz"]
+
+
+def test_the_file_is_read_as_its_document_says(
+    minka: Callable[..., Ran], model: dict[str, Any], tmp_path: Path
+) -> None:
+    """With the standard library alone: docs/exports.md."""
+    assert minka("export", "m1", "-o", tmp_path / "m1.npz").code == 0
+    arrays: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
+    with zipfile.ZipFile(tmp_path / "m1.npz") as archive:
+        for member in archive.infolist():
+            assert member.compress_type == zipfile.ZIP_STORED
+            data = archive.read(member)
+            assert data[:8] == b"\x93NUMPY\x01\x00"
+            (length,) = struct.unpack_from("<H", data, 8)
+            header = ast.literal_eval(data[10 : 10 + length].decode("ascii"))
+            assert not header["fortran_order"]
+            name = member.filename.removesuffix(".npy")
+            arrays[name] = header["descr"], header["shape"], data[10 + length :]
+    parameters = b""
+    for name, shape in SPEC["parameters"]:  # type: ignore[misc]  # a plain dictionary of different values
+        kind, found, data = arrays.pop(name)
+        assert (kind, found) == ("<f4", tuple(shape))
+        parameters += data
+    assert parameters == WEIGHTS.tobytes()
+    assert hashlib.sha256(parameters).hexdigest() == model["digest"]
+    (kind, shape, data) = arrays.pop("labels")
+    assert (kind, shape, data.decode("utf-32-le")) == ("<U3", (2,), "catdog")
+    assert arrays.pop("mean") == ("<f4", (1,), struct.pack("<f", 33.5))
+    assert arrays.pop("deviation") == ("<f4", (1,), struct.pack("<f", 79))
+    (kind, shape, data) = arrays.pop("about")
+    assert shape == ()
+    about = json.loads(data.decode("utf-32-le"))
+    assert about == {"model": "m1", "digest": model["digest"], "spec": SPEC, "lineage": model["lineage"]}
+    assert not arrays
+
+
+def test_onnx_is_written_where_it_is_wanted(
+    minka: Callable[..., Ran], model: dict[str, Any], tmp_path: Path
+) -> None:
+    model["spec"] |= {"layers": "dense 4, dense", "loss": "cross-entropy"}
+    model["spec"]["parameters"] = [
+        [f"{name[5]}.dense.{name[7:]}", shape] for name, shape in model["spec"]["parameters"]
+    ]
+    ran = minka("export", "m1", "-o", tmp_path / "m1.onnx", "--format", "onnx", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.document["format"], len(ran.document["arrays"])) == ("onnx", 4)
+    assert b"probabilities" in (tmp_path / "m1.onnx").read_bytes()
 
 
 def test_a_model_whose_parts_are_not_named_is_one_flat_array(model: dict[str, Any]) -> None:
