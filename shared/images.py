@@ -170,7 +170,8 @@ def _looks_inked(image: Pixels) -> bool:
     return bool(calm >= 0.95 and 0.002 <= inked <= 0.4)
 
 
-def _box_side(shape: tuple[int, int, int]) -> int:
+def box_side(shape: tuple[int, int, int]) -> int:
+    """The longer side of a sign in a model's input of this shape, in pixels."""
     return max(1, round(min(shape[:2]) * 20 / 28))
 
 
@@ -197,7 +198,7 @@ def _is_normal_ink(grey: Pixels, shape: tuple[int, int, int]) -> NDArray[np.bool
         box_height = _extent(reduce(np.bitwise_or, np.moveaxis(wide, 2, 0)) > 0)
         box_width = _extent(reduce(np.bitwise_or, np.moveaxis(wide, 1, 0)).view(np.uint8) > 0)
         side = np.maximum(box_height, box_width)
-        fits = (side <= _box_side(shape)) & (side >= _box_side(shape) - 1)
+        fits = (side <= box_side(shape)) & (side >= box_side(shape) - 1)
         border = _border(some)
         black = 2 * np.count_nonzero(border, axis=1) < border.shape[1]
         strongest = flat.max(axis=1)
@@ -223,7 +224,7 @@ def _normal_ink(grey: Pixels, shape: tuple[int, int, int]) -> Pixels:
     ink[ink < strongest * NOISE] = 0
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
-    scale = _box_side(shape) / max(box.shape)
+    scale = box_side(shape) / max(box.shape)
     size = (max(1, round(box.shape[1] * scale)), max(1, round(box.shape[0] * scale)))
     sign = np.asarray(Image.fromarray(box).resize(size, Image.Resampling.BILINEAR))
     sign = np.rint(sign * (255 / sign.max())).astype(np.uint8)

@@ -67,6 +67,7 @@ class TrainSpec:
     averaging: float | None = None
     shift: int | None = None
     rotation: float | None = None
+    thickness: float | None = None
     loss: str | None = None
     name: str = ""
 
@@ -390,8 +391,9 @@ class NoteEvaluation:
 class Predict:
     """Body: the inputs' bytes, one after the other. Any worker answers, when the record of it is committed: at `index`.
 
-    -> {"model", "digest", "term", "index", "worker", "labels": [text], "kind"}, body: little-endian float32 [inputs,
-    labels]: of `kind` "classes" the probability of each label, of "numbers" the value of each output
+    While the leader's disk is full there is no record, and "recorded" is false: the answer is true at `index` then, too.
+    -> {"model", "digest", "term", "index", "recorded", "worker", "labels": [text], "kind"}, body: little-endian float32
+    [inputs, labels]: of `kind` "classes" the probability of each label, of "numbers" the value of each output
     """
 
     op: ClassVar[str] = "predict"

@@ -31,7 +31,7 @@ CHECK_LIMIT_BYTES = 256 * 1_048_576
 FIELDS = (
     *("arch", "epochs", "batch", "lr", "seed", "shards", "steps_per_round"),
     *("optimiser", "momentum", "weight_decay", "label_smoothing", "schedule", "averaging"),
-    *("shift", "rotation", "loss"),
+    *("shift", "rotation", "thickness", "loss"),
 )
 """Options that go into the spec as they are."""
 ROLES = ("inputs", "outputs", "test_inputs", "test_outputs")
@@ -93,6 +93,9 @@ def _add_methods(train: argparse.ArgumentParser) -> None:
     )
     methods.add_argument("--shift", metavar="PIXELS", type=natural_number, help="move images at random")
     methods.add_argument("--rotation", metavar="DEGREES", type=float, help="turn images at random")
+    methods.add_argument(
+        "--thickness", metavar="PART", type=float, help="draw this part of the signs with thicker strokes"
+    )
 
 
 def run_train(options: argparse.Namespace, console: Console) -> Outcome:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
@@ -26,37 +27,52 @@ from tests.live.test_training import finished, train
 
 CANVAS = 200
 AT_ONCE = 200
+JOB: dict[str, Any] = {
+    "arch": "cnn",
+    "epochs": 25,
+    "shift": 1,
+    "rotation": 12.0,
+    "thickness": 0.5,
+    "seed": 1,
+}
 
 
 def main(arguments: list[str]) -> int:
     """Print the figures, with --json as one document."""
     parser = argparse.ArgumentParser(prog="dev.py bench drawn", description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--arch", default="cnn")
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--shift", type=int, default=1, help="pixels, while it trains")
-    parser.add_argument("--rotation", type=float, default=12.0, help="degrees, while it trains")
-    parser.add_argument("--seed", type=int, default=1, help="of training, and of how the digits are drawn")
+    parser.add_argument("--arch", default=JOB["arch"])
+    parser.add_argument("--epochs", type=int, default=JOB["epochs"])
+    parser.add_argument("--shift", type=int, default=JOB["shift"], help="pixels, while it trains")
+    parser.add_argument("--rotation", type=float, default=JOB["rotation"], help="degrees, while it trains")
+    parser.add_argument("--thickness", type=float, default=JOB["thickness"], help="the part of thicker ones")
+    parser.add_argument("--seed", type=int, default=JOB["seed"], help="of training, and of the drawings")
     options = parser.parse_args(arguments)
-    images = load_inputs(SAMPLES / "mnist-test-images.idx.gz", "images")
-    labels = load_outputs(SAMPLES / "mnist-test-labels.idx.gz", "labels")
-    chance = random.Random(options.seed)
-    report = {}
     with (
         tempfile.TemporaryDirectory(prefix="minka-bench-") as directory,
         LiveCluster(Path(directory), 1, cores=2) as cluster,
-        cluster.client(timeout_s=60.0) as client,
     ):
-        job = {"arch": options.arch, "epochs": options.epochs, "seed": options.seed}
-        model = finished(client, train(client, **job, shift=options.shift, rotation=options.rotation))
-        for name, way in WAYS.items():
-            drawn = [way(Image.fromarray(image[..., 0]), chance) for image in images]
-            report[name] = right(client, model["id"], drawn, labels)
+        report = measure(cluster, **{name: getattr(options, name) for name in JOB})
     for name, part in report.items() if not options.json else ():
         print(f"{name:10} {part:.2%}")
     if options.json:
         print(json.dumps(report))
     return 0
+
+
+def measure(cluster: LiveCluster, **job: Any) -> dict[str, float]:
+    """The part of the test images that is read rightly, drawn in each way; `job` goes before `JOB`."""
+    job = JOB | job
+    images = load_inputs(SAMPLES / "mnist-test-images.idx.gz", "images")
+    labels = load_outputs(SAMPLES / "mnist-test-labels.idx.gz", "labels")
+    chance = random.Random(job["seed"])
+    report = {}
+    with cluster.client(timeout_s=60.0) as client:
+        model = finished(client, train(client, **job))
+        for name, way in WAYS.items():
+            drawn = [way(Image.fromarray(image[..., 0]), chance) for image in images]
+            report[name] = right(client, model["id"], drawn, labels)
+    return report
 
 
 def right(client: ClusterClient, model: str, drawn: list[Image.Image], labels: list[str]) -> float:

@@ -113,6 +113,7 @@ def resolve(spec: Mapping[str, Any], cores: int) -> dict[str, Any]:
         "averaging": _number(given, "averaging", 0.0, 0.0, 1.0),
         "shift": _integer(given, "shift", 0, 0, 16),
         "rotation": _number(given, "rotation", 0.0, 0.0, 45.0),
+        "thickness": _number(given, "thickness", 0.0, 0.0, 1.0),
         "loss": _choice(given, "loss", "auto", LOSSES),
         "normalise": _choice(given, "normalise", "auto", NORMALISATIONS),
     }
@@ -155,6 +156,8 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
     }
     if len(shape) == 1 and (spec["shift"] or spec["rotation"]):
         raise Refused("only images can be moved or turned.", "Leave out --shift and --rotation.")
+    if spec["thickness"] and prepared["normalise"] != "ink":
+        raise Refused("only drawn signs can be made thicker.", "Leave out --thickness.")
     _check_size(fitted, parts)
     steps = max(1, round(ROUND_PRODUCTS / (batch * blueprint.products(parts, shape))))
     return {"steps_per_round": min(steps, steps_per_epoch(fitted, examples))} | fitted

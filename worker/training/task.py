@@ -113,10 +113,9 @@ class Workbench:
         self._optimiser = optimiser(spec, self._parameters, slots, self._gradients)
         self._inputs = zeros((batch, *spec["input_shape"]), architectures.input_type(spec))
         self._augmentation: Augmentation | None = None
-        if spec["shift"] or spec["rotation"]:
-            self._augmentation = Augmentation(
-                batch, tuple(spec["input_shape"]), spec["shift"], spec["rotation"]
-            )
+        moves = spec["shift"], spec["rotation"], spec["thickness"]
+        if any(moves):
+            self._augmentation = Augmentation(batch, tuple(spec["input_shape"]), *moves)
         self._classifier: Classifier | None = None
 
     def train_shard(self, dataset: Dataset, work: ShardWork, state: bytes) -> ShardResult:

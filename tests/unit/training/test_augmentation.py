@@ -10,10 +10,12 @@ from worker.training.augmentation import Augmentation, _sine_cosine
 from worker.training.randomness import Purpose, stream
 
 
-def _apply(images: Pixels, shift: int, rotation: float, seed: int = 1) -> Pixels:
+def _apply(images: Pixels, shift: int, rotation: float, seed: int = 1, thickness: float = 0.0) -> Pixels:
     result = images.copy()
     shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
-    Augmentation(len(images), shape, shift, rotation).apply(result, stream(seed, Purpose.AUGMENTATION))
+    Augmentation(len(images), shape, shift, rotation, thickness).apply(
+        result, stream(seed, Purpose.AUGMENTATION)
+    )
     return result
 
 
@@ -61,6 +63,26 @@ def test_the_same_stream_gives_the_same_images_and_another_others() -> None:
     images = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1)).astype(np.uint8)
     np.testing.assert_array_equal(_apply(images, 2, 10.0), _apply(images, 2, 10.0))
     assert (_apply(images, 2, 10.0) != _apply(images, 2, 10.0, seed=2)).any()
+
+
+def test_a_part_of_the_signs_becomes_thicker_and_keeps_its_size() -> None:
+    images = np.zeros((2_000, 28, 28, 1), np.uint8)
+    images[:, 4:24, 13:15] = 255  # a stroke of 20 x 2 pixels, as large as a sign is
+    found = _apply(images, 0, 0.0, thickness=0.25)
+    thicker = (found != images).any(axis=(1, 2, 3))
+    assert thicker.mean() == pytest.approx(0.25, abs=0.05)
+    (changed,) = np.unique(found[thicker], axis=0)
+    ink = changed[..., 0] > 127
+    assert (np.count_nonzero(ink.any(axis=1)), np.count_nonzero(ink.any(axis=0))) == (20, 4)
+    np.testing.assert_array_equal(found[~thicker][0], images[0])
+    np.testing.assert_array_equal(
+        _apply(images, 1, 9.0, thickness=0.25), _apply(images, 1, 9.0, thickness=0.25)
+    )
+
+
+def test_what_is_thicker_on_all_sides_comes_from_inside() -> None:
+    images = np.full((50, 6, 7, 3), 77, np.uint8)
+    np.testing.assert_array_equal(_apply(images, 3, 30.0, thickness=1.0), images)
 
 
 def test_the_sine_is_the_sine() -> None:

@@ -61,6 +61,7 @@ def test_what_is_not_set_takes_the_default_and_what_is_set_is_kept() -> None:
         {"averaging": 2},
         {"shift": 0.5},
         {"rotation": 180},
+        {"thickness": 1.5},
         {"momentum": 1.0},
         {"normalise": "sharp"},
         {"normalise": ["ink"]},
