@@ -41,6 +41,8 @@ class Prediction:
     labels: list[str]
     probabilities: "array[float]"
     numbers: bool
+    recorded: bool
+    """Whether it is a record; not while the leader's disk is full."""
 
     def outputs(self) -> list[dict[str, Any]]:
         """For each input {"label", "probabilities": {label: p}}, as CONTRACT has it; of numbers, their "values" too."""
@@ -77,7 +79,8 @@ def read(answer: Answer) -> Prediction:
     if sys.byteorder == "big":
         probabilities.byteswap()
     receipt = {name: answer.header.get(name) for name in RECEIPT}
-    return Prediction(receipt, labels, probabilities, answer.header.get("kind") == "numbers")
+    numbers = answer.header.get("kind") == "numbers"
+    return Prediction(receipt, labels, probabilities, numbers, answer.header.get("recorded") is not False)
 
 
 def predict(client: ClusterClient, model: str, batches: Iterable[Batch]) -> Iterator[Prediction]:

@@ -9,7 +9,7 @@ from shared import fields, messages
 from shared.errors import MinkaError, Refused
 from worker.connections import Request
 from worker.requests import named_blob, read_small
-from worker.serving.journal import NOTES_AT_ONCE, Notes
+from worker.serving.journal import NOTES_AT_ONCE, Notes, Place
 from worker.storage.disk import Corrupt
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ class PeerRequests:
         if not 1 <= len(notes.clients) == len(notes.summaries) <= NOTES_AT_ONCE:
             raise Refused(f"Notes are 1 to {NOTES_AT_ONCE} clients, and as many summaries.")
 
-        def noted(found: int | MinkaError) -> None:
+        def noted(found: Place | MinkaError) -> None:
             if isinstance(found, MinkaError):
                 request.fail(found)
             else:
-                request.reply({"index": found})
+                request.reply(fields.encode(found))
 
         self._node.journal.add(notes, noted)
 

@@ -39,10 +39,12 @@ def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
     )
     outputs: list[dict[str, Any]] = []
     receipt: dict[str, Any] = {}
+    recorded = True
     with connect(options) as client:
         try:
             for found in predict(client, options.model, batches):
                 receipt = found.receipt
+                recorded = recorded and found.recorded
                 outputs += found.outputs()
                 if len(outputs) >= FILES_AT_ONCE:
                     console.progress.update(f"{len(outputs):,} predicted")
@@ -54,7 +56,10 @@ def run_predict(options: argparse.Namespace, console: Console) -> Outcome:
     text = table(("INPUT", "LABEL", "PROBABILITY", "NEXT"), rows)
     read = f"read at index {receipt['index']}, answered by {receipt['worker']}"
     note = printable(f"model {receipt['model']}  {short(receipt['digest'])}  {read}")
-    return Outcome({**receipt, "outputs": outputs}, f"{text}\n\n{note}")
+    if not recorded:
+        note += "\nnot every answer is a record: the leader's disk is full"
+    document = {**receipt, "outputs": outputs} | ({} if recorded else {"recorded": False})
+    return Outcome(document, f"{text}\n\n{note}")
 
 
 def _explained(refusal: Refused, paths: list[Path]) -> Refused:

@@ -7,7 +7,9 @@ the system's. It prints one JSON object, {"rate", "p50_ms", "p99_ms"}.
 """
 
 import base64
+import functools
 import hashlib
+import itertools
 import json
 import os
 import selectors
@@ -15,6 +17,8 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from shared.frames import Frame, FrameDecoder, FrameEncoder, FrameType
@@ -24,6 +28,7 @@ from worker.settings import read_address
 
 VALUE_BYTES = 1_024
 IMAGE_BYTES = 28 * 28
+SAMPLE = Path(__file__).parents[2] / "packaging" / "samples" / "mnist-test-images.idx.gz"
 
 
 PREPARED_A_SECOND = 12_000
@@ -53,6 +58,14 @@ class Meter:
         }
 
 
+@functools.cache
+def digits() -> Iterator[bytes]:
+    """The images of the sample's test set, one after the other, for ever."""
+    from shared.datasets import load_inputs  # brings numpy: only where it is needed
+
+    return itertools.cycle([image.tobytes() for image in load_inputs(SAMPLE, "test")])
+
+
 class MinkaClient:
     """One connection to a worker: puts of 1 KiB, reads that take a read index, or predictions of one image."""
 
@@ -69,7 +82,7 @@ class MinkaClient:
     ) -> None:
         """Opens its session, and makes the bytes of its first `prepared` requests: what they cost is not the cluster's."""
         self._op, self._meter, self._model = op, meter, model
-        self._body = os.urandom({"put": VALUE_BYTES, "predict": IMAGE_BYTES}.get(op, 0))
+        self._body = next(digits()) if op == "predict" else os.urandom(VALUE_BYTES if op == "put" else 0)
         self._digest = hashlib.sha256(self._body).hexdigest()
         self._session = self._number = 0
         self._encoder, self._decoder = FrameEncoder(), FrameDecoder()

@@ -65,7 +65,8 @@ def measure(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
         other, _ = ready(unrecorded, options.arch)
         forward = bare_forward(path) if options.arch == "mlp" else None
         with cluster.client() as client:
-            batch(client, where[-1], images)
+            said = batch(client, where[-1], images)
+            assert forward is None or np.allclose(said, forward(images), atol=1e-5), "not the same model"
             for _ in range(options.rounds):
                 for name, clients, place in (
                     ("one_client", 1, where),
@@ -121,18 +122,19 @@ def rate(work: Callable[[], object]) -> float:
     return BATCH / (time.perf_counter() - began)
 
 
-def batch(client: ClusterClient, model: str, images: NDArray[np.uint8]) -> int:
+def batch(client: ClusterClient, model: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Predict all images as `minka predict --inputs` does, up to the probabilities."""
     rows = rows_at_once(len(images), images[0].nbytes)
     pieces = (images[at : at + rows] for at in range(0, len(images), rows))
     batches = (([PredictInput("array", one.nbytes, one.shape)], one.tobytes()) for one in pieces)
-    return sum(len(found.probabilities) for found in predict(client, model, batches))
+    found = [np.array(one.probabilities) for one in predict(client, model, batches)]
+    return np.concatenate(found).reshape(len(images), -1)
 
 
 def bare_forward(path: Path) -> Forward:
     """The forward pass of an exported perceptron, as one writes it in NumPy."""
     with np.load(path) as arrays:
-        weights = [arrays[name] for name in arrays if name.startswith("dense")]
+        weights = [arrays[name] for name in arrays if ".dense." in name]
         mean, deviation = arrays["mean"], arrays["deviation"]
 
     def forward(images: NDArray[np.uint8]) -> NDArray[np.float32]:

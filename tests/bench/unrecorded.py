@@ -7,7 +7,7 @@ import sys
 
 from shared.errors import MinkaError
 from worker.__main__ import main
-from worker.serving.journal import Journal, Noted, Notes
+from worker.serving.journal import Journal, Noted, Notes, Place
 
 
 def read(journal: Journal, _notes: Notes, noted: Noted) -> None:
@@ -15,7 +15,7 @@ def read(journal: Journal, _notes: Notes, noted: Noted) -> None:
     node = journal._node
 
     def readable(error: MinkaError | None) -> None:
-        noted(node.registry.applied_index if error is None else error)
+        noted(error or Place(node.registry.applied_index, False))
 
     node.driver.read(readable)
 

@@ -19,6 +19,8 @@ from tests.linearizability.files import List, Put, Remove
 from tests.live.chaos import BETWEEN, NAMES, Clients, assert_consistent
 from tests.live.cluster import wait_for
 from tests.live.small_disk import SmallDisks, may_be_made
+from tests.live.test_serving import ask, images
+from tests.live.test_training import finished, train
 
 Start = Callable[..., Any]
 NEEDS = "disks of their own need Linux, root, `unshare` and `nsenter`"
@@ -58,6 +60,27 @@ def test_a_leader_whose_disk_is_full_takes_nothing_new_and_goes_on_with_the_rest
         clients.go_on(BETWEEN)
         assert answered(clients, again) == {Put, Remove, List}
     assert_consistent(cluster, clients.record)
+
+
+def test_predictions_go_on_while_the_leaders_disk_is_full_and_say_that_they_are_no_records(
+    start_cluster: Start, rng: Random
+) -> None:
+    cluster: SmallDisks = start_cluster(kind=SmallDisks)
+    with cluster.client() as client:
+        model = finished(client, train(client, epochs=1))["id"]
+
+        def recorded() -> dict[str, set[bool]]:
+            """By the worker that answered."""
+            found: dict[str, set[bool]] = {}
+            for picture in images(12):
+                answer = ask(client, model, picture).header
+                found.setdefault(answer["worker"], set()).add(answer["recorded"])
+            return found
+
+        assert recorded() == {id: {True} for id in cluster.ids}
+        with full(Clients(cluster, rng), cluster.leader()):
+            assert recorded() == {id: {False} for id in cluster.ids}
+        assert recorded() == {id: {True} for id in cluster.ids}
 
 
 def test_a_worker_that_has_used_up_its_reserve_ends_and_comes_back_equal(

@@ -2,16 +2,18 @@
 
 A prediction runs on the weights of a model that is trained, which never change; so this worker's own state will do, and the
 one round of the quorum that it takes is that of its record: at the index of that record the answer is true, and then it
-leaves. What this worker does not know (yet) is looked for again after a read index.
+leaves. (While the log has no room, it is that of a read index.) What this worker does not know (yet) is looked for again
+after a read index.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from shared import fields
 from shared.errors import MinkaError, Refused
 from shared.messages import PREDICT_BYTES, PREDICT_IMAGES, Predict, PredictInput
 from worker.connections import Request
-from worker.serving.journal import Notes
+from worker.serving.journal import Notes, Place
 from worker.serving.service import FLOAT_BYTES, Inputs, Prediction
 
 if TYPE_CHECKING:
@@ -64,11 +66,11 @@ class Predictions:
                 self._node.requests.fail(request, answer)
                 return
 
-            def noted(found: int | MinkaError) -> None:
+            def noted(found: Place | MinkaError) -> None:
                 if isinstance(found, MinkaError):
                     self._node.requests.fail(request, found)
                 else:
-                    where = {"term": self._node.driver.leadership.term, "index": found}
+                    where = {"term": self._node.driver.leadership.term} | fields.encode(found)
                     request.reply(receipt | where, answer.probabilities)
 
             said = summary(model.id, kind, labels, answer, self._node.settings.id)

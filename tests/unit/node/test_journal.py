@@ -8,7 +8,7 @@ import pytest
 from shared.errors import Busy, MinkaError, NoSpace, NotLeader, Unreachable
 from tests.unit.node.fakes import FakeLinks, FakeLoop
 from worker.serving import journal
-from worker.serving.journal import Journal, Notes
+from worker.serving.journal import Journal, Notes, Place
 
 
 class Bench:
@@ -19,19 +19,23 @@ class Bench:
         self.links = FakeLinks("w1")
         self.proposed: list[tuple[list[str], Any]] = []
         self.full: MinkaError | None = None
-        self.heard: list[tuple[str, int | MinkaError]] = []
+        self.heard: list[tuple[str, Place | MinkaError]] = []
+        self.reads: list[Any] = []
         driver = SimpleNamespace(leads=True, leadership=SimpleNamespace(leader="w1"), propose=self._propose)
+        driver.read = self.reads.append
         self.driver = driver
         node: Any = SimpleNamespace(
             loop=self.loop,
             links=self.links,
             driver=driver,
+            registry=SimpleNamespace(applied_index=20),
             space=SimpleNamespace(check=self._check),
             time_ms=lambda: 7,
         )
         self.journal = Journal(node)
 
-    def _check(self) -> None:
+    def _check(self, size_bytes: int) -> None:
+        assert size_bytes > 0
         if self.full is not None:
             raise self.full
 
@@ -63,7 +67,7 @@ def test_what_comes_together_and_what_waits_travels_in_one_command(bench: Bench)
     assert bench.heard == []
     answered({"index": 9})
     bench.loop.settle()
-    assert bench.heard == [("a", 9), ("b", 9)]
+    assert bench.heard == [("a", Place(9, True)), ("b", Place(9, True))]
     assert [summaries for summaries, _ in bench.proposed] == [["a", "b"], ["c", "d"]]
 
 
@@ -75,7 +79,7 @@ def test_a_follower_hands_its_notes_to_the_leader(bench: Bench) -> None:
     assert call.fields == {"clients": ["ana"], "summaries": ["a"]}
     assert bench.heard == []
     call.answer({"index": 9})
-    assert bench.heard == [("a", 9)]
+    assert bench.heard == [("a", Place(9, True))]
 
 
 @pytest.mark.parametrize("leader", [None, "w2"])
@@ -88,15 +92,59 @@ def test_without_a_leader_predictions_fail_and_the_next_ones_are_tried(
     bench.driver.leads = True
     bench.note("b")
     bench.proposed[0][1]({"index": 9})
-    assert [(said, type(error)) for said, error in bench.heard] == [("a", Unreachable), ("b", int)]
+    assert [(said, type(error)) for said, error in bench.heard] == [("a", Unreachable), ("b", Place)]
 
 
 def test_a_refusal_of_the_log_is_told_to_all_of_the_batch(bench: Bench) -> None:
     bench.note("a", "b")
     bench.proposed[0][1](NotLeader("This worker does not lead."))
+    assert [type(error) for _, error in bench.heard] == [NotLeader, NotLeader]
+
+
+def test_predictions_go_on_without_records_while_the_log_has_no_room(bench: Bench) -> None:
     bench.full = NoSpace("The disk is full.")
+    bench.note("a", "b")
+    assert (bench.heard, bench.proposed) == ([], [])
+    (readable,) = bench.reads
+    readable(None)
+    assert bench.heard == [("a", Place(20, False)), ("b", Place(20, False))]
     bench.note("c")
-    assert [type(error) for _, error in bench.heard] == [NotLeader, NotLeader, NoSpace]
+    bench.reads[1](Unreachable("No quorum."))
+    assert [type(found) for _, found in bench.heard[2:]] == [Unreachable]
+    bench.full = None
+    bench.note("d")
+    bench.proposed[0][1]({"index": 21})
+    assert bench.heard[3] == ("d", Place(21, True))
+
+
+@pytest.mark.parametrize("leader_goes_without", [True, False])
+def test_a_follower_whose_leader_has_no_room_goes_without_a_record_too(
+    bench: Bench, leader_goes_without: bool
+) -> None:
+    bench.follow("w2")
+    leader = bench.links.connect("w2")
+    bench.note("a")
+    (call,) = leader.open_calls("note")
+    if leader_goes_without:
+        call.answer({"index": 30, "recorded": False})
+    else:
+        call.answer(NoSpace("The disk is full."))
+        bench.reads[0](None)
+    assert bench.heard == [("a", Place(30 if leader_goes_without else 20, False))]
+
+
+def test_where_many_predict_a_batch_is_gathered_for_a_while(bench: Bench) -> None:
+    bench.note("a", "b", "c", "d")
+    bench.proposed[0][1]({"index": 9})
+    bench.note("e")
+    bench.loop.advance(journal.GATHER_S / 2)
+    bench.note("f")
+    assert len(bench.proposed) == 1
+    bench.loop.advance(journal.GATHER_S)
+    assert [summaries for summaries, _ in bench.proposed] == [["a", "b", "c", "d"], ["e", "f"]]
+    bench.proposed[1][1]({"index": 10})
+    bench.note("g")
+    assert bench.proposed[2][0] == ["g"], "few are not held up"
 
 
 def test_a_batch_and_what_waits_have_limits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,9 +168,9 @@ def test_a_leader_that_was_followed_by_another_is_not_waited_for(bench: Bench) -
     bench.note("b")
     first.open_calls("note")[0].answer({"index": 9})
     second.open_calls("note")[0].answer({"index": 10})
-    assert [(said, found if isinstance(found, int) else type(found)) for said, found in bench.heard] == [
+    assert [(said, found if isinstance(found, Place) else type(found)) for said, found in bench.heard] == [
         ("a", Unreachable),
-        ("b", 10),
+        ("b", Place(10, True)),
     ]
 
 
@@ -135,4 +183,4 @@ def test_a_leader_puts_the_notes_of_all_together(bench: Bench) -> None:
     bench.loop.settle()
     assert bench.proposed[1][0] == ["b", "c", "d"]
     bench.proposed[1][1]({"index": 6})
-    assert (heard, bench.heard) == ([6], [("a", 5), ("d", 6)])
+    assert (heard, bench.heard) == ([Place(6, True)], [("a", Place(5, True)), ("d", Place(6, True))])
