@@ -128,7 +128,7 @@ class Compaction:
             offset = 0
             for digest in moved:
                 place = before.places.get(digest)
-                data = self._packed(place) if place else _body(log, small[digest].id)
+                data = self._packed(place) if place else _body(log, small[digest].carrier)
                 file.write_at(offset, data)
                 laid[digest] = (offset, len(data))
                 offset += len(data)

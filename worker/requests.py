@@ -7,6 +7,7 @@ request that cannot be understood fails alone: the connection and everyone else 
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shared import fields, messages
@@ -199,7 +200,7 @@ class Requests:
         if blob.size_bytes <= INLINE_BYTES:
             if len(request.body) != blob.size_bytes or commands.digest_of(request.body) != blob.digest:
                 raise Refused("The bytes are not those that the digest names.", "Send the file again.")
-            self._propose(request, command, request.body)
+            self._propose_small(request, command)
             return
         if request.body:
             raise Refused(f"A file of more than {INLINE_BYTES} bytes is uploaded in chunks.")
@@ -216,6 +217,22 @@ class Requests:
             self._node.exchange.replicate(blob, held)
 
         self.after_read(request, spread)  # nor may it send a client away for what the leader has
+
+    def _propose_small(self, request: Request, command: commands.PutFile | commands.AddExample) -> None:
+        """Bytes that some row names are in every worker's log or packs, and need not be written once more."""
+        if not request.body or self._node.registry.small_file(command.digest) is None:
+            self._propose(request, command, request.body)
+            return
+
+        def answered(answer: dict[str, Any] | MinkaError) -> None:
+            if isinstance(answer, BytesMissing):  # the last of those rows was removed meanwhile
+                self._propose(request, command, request.body)
+            elif isinstance(answer, MinkaError):
+                self.fail(request, answer)
+            else:
+                request.reply(answer)
+
+        self._node.driver.propose(replace(command, held=True), b"", answered)
 
     def _find_dataset(self, request: Request, asked: messages.FindDataset) -> None:
         self._reply_after_read(request, lambda: {"dataset": self._node.registry.datasets.find(asked.dataset)})

@@ -1,6 +1,6 @@
 """`minka verify`: every worker re-hashes what it holds, and the leader lays the answers side by side, page by page.
 
-The leader names a page of its own files and models; each worker says which digest its own registry gives each,
+The leader names a page of its own files, examples and models; each worker says which digest its own registry gives each,
 and what the bytes on its disk are: "ok", "missing" or "corrupt".
 """
 
@@ -13,8 +13,10 @@ from shared.messages import INLINE_BYTES, PAGE_ROWS
 from worker.connections import Request
 from worker.pages import page_of
 from worker.registry import commands
+from worker.registry.examples import ExampleRow
 from worker.registry.files import file_number
 from worker.registry.registry import Registry
+from worker.registry.rows import FileRow
 from worker.storage.disk import Corrupt
 from worker.storage.mending import EntryPlace, read_entry
 
@@ -30,7 +32,7 @@ Heard = Callable[[list[Finding] | MinkaError], None]
 
 
 class Auditor:
-    """Re-hashes this worker's own files and models, in the transfer threads."""
+    """Re-hashes this worker's own files, examples and models, in the transfer threads."""
 
     def __init__(self, node: "Node") -> None:
         self._node = node
@@ -55,7 +57,7 @@ class Auditor:
             self._node.entry_log.unpin(places)
             for id, (digest, state) in zip(ids, findings or (), strict=False):
                 if digest and state != "ok":
-                    self._node.repairs.file(*digest_and_size(self._node.registry, id), file_number(id) or 0)
+                    self._repair(id)
             if isinstance(error, MinkaError):
                 heard(error)
             elif error is not None:
@@ -65,6 +67,11 @@ class Auditor:
 
         self._node.transfers.run(lambda: [[digest, look()] for digest, look in checks], finished)
 
+    def _repair(self, id: str) -> None:
+        registry = self._node.registry
+        row = found_row(registry, id)
+        self._node.repairs.file(*digest_and_size(registry, id), 0 if row is None else row.carrier)
+
     def _check(self, id: str, places: list[EntryPlace]) -> tuple[str, Callable[[], str]]:
         """What reads these bytes, from the disk even if they are in memory; what it needs of the log is put to `places`."""
         digest, size_bytes = digest_and_size(self._node.registry, id)
@@ -72,13 +79,15 @@ class Auditor:
             return "", lambda: "missing"
         if size_bytes > INLINE_BYTES:
             return digest, lambda: str(self._node.store.verify(digest))
-        if int(id) >= self._node.entry_log.first_index():
-            (place,) = self._node.entry_log.pin(int(id), 0)
+        row = found_row(self._node.registry, id)
+        assert row is not None, "no model is so small"
+        if row.carrier >= self._node.entry_log.first_index():
+            (place,) = self._node.entry_log.pin(row.carrier, 0)
             places.append(place)
             disk = self._node.disk
             return digest, lambda: _state_of(lambda: commands.body_of(read_entry(disk, place).data), digest)
         try:
-            read = self._node.small_file(digest, int(id))
+            read = self._node.small_file(digest, row.carrier)
         except MinkaError:
             return digest, lambda: "missing"
         return digest, lambda: _state_of(read, digest)
@@ -159,22 +168,32 @@ class Verification:
 
     def _name(self, id: str) -> str:
         registry = self._node.registry
-        return registry.models[id].name if id in registry.models else registry.files[int(id)].name
+        if id in registry.models:
+            return registry.models[id].name
+        row = found_row(registry, id)
+        return row.name if isinstance(row, FileRow) else f"example {'' if row is None else row.label}"
 
 
 def page_after(registry: Registry, after: str, limit: int) -> list[str]:
-    """The ids of up to `limit` files, in order, and then finished models, behind the one named `after`."""
+    """The ids of up to `limit` files and examples, in order, and then finished models, behind the one named `after`."""
     ids: list[str] = []
     first = file_number(after or "0")
     if first is not None:
-        ids = [str(row.id) for row in registry.files_after(first, limit)]
+        files, examples = registry.files_after(first, limit), registry.datasets.ids_after(first, limit)
+        ids = [str(id) for id in sorted([row.id for row in files] + examples)]
     models = registry.models_after(after, len(registry.models))
     return (ids + [row.id for row in models if row.weights is not None])[:limit]
 
 
+def found_row(registry: Registry, id: str) -> FileRow | ExampleRow | None:
+    """The file or example of this id."""
+    number = file_number(id) or 0
+    return registry.files.get(number) or registry.datasets.example(number)
+
+
 def digest_and_size(registry: Registry, id: str) -> tuple[str, int]:
-    """What this registry says that the bytes of a file or model are; ("", 0) if it has none of that id."""
-    row = registry.files.get(file_number(id) or 0)
+    """What this registry says that the bytes of a file, example or model are; ("", 0) if it has none of that id."""
+    row = found_row(registry, id)
     if row is not None:
         return row.digest, row.size_bytes
     model = registry.models.get(id)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.transfers import Cancelled, fetch, upload
+from backend.transfers import Cancelled, add_example, fetch, upload
 from shared.errors import AccessDenied, MinkaError, NoSpace, Refused
 from shared.messages import Files, FindFile, Put, Remove, Verify
 from tests.live.cluster import LiveCluster, wait_for
@@ -144,6 +144,39 @@ def test_beyond_its_quota_a_cluster_takes_nothing_new_and_reads_and_removes(star
         assert len(fetch(client, kept["digest"], kept["bytes"])) == kept["bytes"]
         client.command(lambda ticket: Remove(ticket, kept["id"]))
         assert kept["id"] not in [row["id"] for row in client.call(Files()).header["files"]]
+
+
+def test_the_same_content_costs_its_bytes_once(start_cluster: Start) -> None:
+    cluster = start_cluster(options=("--compact-entries", "30"))
+    small, large = random.Random(1).randbytes(60_000), random.Random(2).randbytes(300_000)
+
+    def times_on_disk(id: str) -> int:
+        paths = [path for path in (cluster.directory / id).rglob("*") if path.is_file()]
+        return sum(path.read_bytes().count(small) for path in paths)
+
+    with cluster.client() as client:
+        rows = [upload(client, small, f"small {number}", no_progress) for number in range(10)]
+        add_example(client, small, "ants", "red")
+        cluster.ready()
+        assert [times_on_disk(id) for id in cluster.ids] == [1, 1, 1]
+        for number in range(3):
+            upload(client, large, f"large {number}", no_progress)
+        client.command(lambda ticket: Remove(ticket, rows[0]["id"]))
+        for number in range(40):
+            upload(client, b"%d" % number, "another", no_progress)
+        wait_for("a snapshot", lambda: all("snapshot at" in cluster.log(id) for id in cluster.ids))
+        assert fetch(client, rows[1]["digest"], rows[1]["bytes"]) == small
+        verified = wait_for("equal files", lambda: equal_everywhere(client.call(Verify()).header, 3))
+        assert len(verified["files"]) == 9 + 1 + 3 + 40  # type: ignore[arg-type]
+    for id in cluster.ids:
+        cluster.kill(id)
+    for id in cluster.ids:
+        cluster.start(id)
+    cluster.ready()
+    with cluster.client() as client:
+        upload(client, small, "after the restart", no_progress)
+        assert fetch(client, rows[1]["digest"], rows[1]["bytes"]) == small
+        assert equal_everywhere(client.call(Verify()).header, 3)
 
 
 def test_a_repeated_command_is_applied_once(start_cluster: Start) -> None:

@@ -3,10 +3,10 @@
 Layout of an entry's data, big-endian::
 
     0  u8   version of the command's layout (1)
-    1  u8   flags: bit 0, the command names blobs; bit 1, it is packed
+    1  u8   flags: bit 0, the command names blobs; bit 1, it is packed; bit 2, of a packed one: it is `held`
     2  u32  length of the JSON
     6  ...  JSON object: "kind" and the fields of one command below
-       ...  body: a small file's or example's own bytes, else nothing
+       ...  body: a small file's or example's own bytes, if they are not `held`; else nothing
 
 `PutFile`, the one command that comes by the thousand, is packed::
 
@@ -37,6 +37,7 @@ from shared.value import value
 VERSION = 1
 NAMES_BLOBS = 0x01
 PACKED = 0x02
+HELD = 0x04
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _PREFIX = struct.Struct(">BBI")
 _PUT = struct.Struct(">BBQQQQQ32sH")
@@ -73,6 +74,8 @@ class PutFile:
     digest: str
     size_bytes: int
     time_ms: int
+    held: bool = False
+    """Some file or example has these few bytes already: the command does not bring them once more."""
 
 
 @value
@@ -94,6 +97,8 @@ class AddExample:
     digest: str
     size_bytes: int
     time_ms: int
+    held: bool = False
+    """As `PutFile.held`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +323,7 @@ def encode(command: Command, body: bytes = b"") -> bytes:
     """
     flags = NAMES_BLOBS if blobs_of(command) else 0
     if isinstance(command, PutFile):
-        return _pack_put(command, flags | PACKED) + body
+        return _pack_put(command, flags | PACKED | (HELD if command.held else 0)) + body
     header = {"kind": command.kind, **fields.encode(command)}
     fields.decode(type(command), header)
     text = _to_json(header).encode()
@@ -331,6 +336,10 @@ def decode(data: bytes) -> Command:
         if data[0] != VERSION:
             raise UnknownCommand(
                 f"The log holds a command of version {data[0]}; this worker knows {VERSION}."
+            )
+        if data[1] & ~(NAMES_BLOBS | PACKED | HELD):
+            raise UnknownCommand(
+                f"The log holds a command with flags {data[1]:#x} that this worker does not know."
             )
         return _unpack_put(data) if data[1] & PACKED else _decode_json(data)
     except (struct.error, ValueError, LookupError, TypeError, RecursionError, ProtocolViolation) as error:
@@ -360,12 +369,12 @@ def _pack_put(put: PutFile, flags: int) -> bytes:
 
 
 def _unpack_put(data: bytes) -> PutFile:
-    _, _, session, sequence, waiting_from, size_bytes, time_ms, digest, length = _PUT.unpack_from(data)
+    _, flags, session, sequence, waiting_from, size_bytes, time_ms, digest, length = _PUT.unpack_from(data)
     name = data[_PUT.size : _PUT.size + length]
     if len(name) != length:
         raise ValueError("the name is cut off")
     ticket = Ticket(session, sequence, waiting_from)
-    return PutFile(ticket, name.decode(), digest.hex(), size_bytes, time_ms)
+    return PutFile(ticket, name.decode(), digest.hex(), size_bytes, time_ms, bool(flags & HELD))
 
 
 def body_of(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from shared import fields
 from shared.errors import Refused
 from shared.messages import NAME_CHARACTERS
 from shared.value import value
+from worker.registry.contents import Contents
 
 EXAMPLES_LIMIT = 1_000_000
 """In one data set."""
@@ -34,6 +35,13 @@ class ExampleRow:
     size_bytes: int
     digest: str
     created_ms: int
+    bytes_at: int = 0
+    """As `FileRow.bytes_at`."""
+
+    @property
+    def carrier(self) -> int:
+        """As `FileRow.carrier`."""
+        return self.bytes_at or self.id
 
     def public(self) -> dict[str, Any]:
         return {
@@ -75,6 +83,11 @@ class DataSets:
     def __init__(self) -> None:
         self._by_name: dict[str, _DataSet] = {}
         self._by_id: dict[int, _DataSet] = {}
+        self.contents = Contents()
+        self._examples: dict[int, ExampleRow] = {}
+        self._order: list[int] = []
+        """The ids of all examples, sorted up to `_sorted`: a snapshot has them by data set."""
+        self._sorted = 0
 
     def add(self, name: str, example: ExampleRow) -> DataSetRow:
         """Put an example into the data set of this name, which is made with its first one. Raises `Refused`."""
@@ -93,11 +106,29 @@ class DataSets:
             self._by_name[name] = self._by_id[example.id] = known
         if len(known.examples) >= EXAMPLES_LIMIT:
             raise Refused(f"{name!r} has {EXAMPLES_LIMIT} examples already.", "Begin another data set.")
-        known.add(example)
+        self._keep(known, example)
         chained = f"{known.row.digest}{example.digest}{example.label}".encode()
         digest = hashlib.sha256(chained).hexdigest()
         known.row = DataSetRow(known.row.id, name, len(known.examples), digest)
         return known.row
+
+    def _keep(self, known: _DataSet, example: ExampleRow) -> None:
+        known.add(example)
+        self.contents.add(example)
+        self._examples[example.id] = example
+        self._order.append(example.id)
+
+    def example(self, id: int) -> ExampleRow | None:
+        """The example that the entry `id` added."""
+        return self._examples.get(id)
+
+    def ids_after(self, after: int, limit: int) -> list[int]:
+        """Up to `limit` ids of examples, in order, those above `after`."""
+        if self._sorted < len(self._order):
+            self._order.sort()
+            self._sorted = len(self._order)
+        start = bisect.bisect_right(self._order, after)
+        return self._order[start : start + limit]
 
     def by_id(self, id: int) -> DataSetRow | None:
         """The data set of this id as it is now."""
@@ -146,16 +177,15 @@ class DataSets:
                 rows = known.examples[start : start + DUMPED_ROWS]
                 yield ["examples", known.row.id, [list(fields.encode(row).values()) for row in rows]]
 
-    def load(self, kind: str, values: list[Any]) -> list[ExampleRow]:
-        """The inverse, row by row; returns the examples that came."""
+    def load(self, kind: str, values: list[Any]) -> None:
+        """The inverse, row by row."""
         if kind == "dataset":
             known = _DataSet(DataSetRow(**values[0]))
             self._by_name[known.row.name] = self._by_id[known.row.id] = known
-            return []
-        rows = [ExampleRow(*row) for row in values[1]]
-        for row in rows:
-            self._by_id[values[0]].add(row)
-        return rows
+            return
+        for row in values[1]:
+            example = ExampleRow(*row)
+            self._keep(self._by_id[values[0]], example)
 
 
 def _is_label(text: str) -> bool:

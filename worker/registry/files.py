@@ -1,12 +1,10 @@
-"""Files by id and by name, and where the bytes of small ones are.
-
-There are many: what most have one of is kept without a collection, which would take 200 bytes for each.
-"""
+"""Files by id and by name."""
 
 from bisect import bisect_right
 from collections.abc import Collection
 
 from shared.errors import Refused
+from worker.registry.contents import Contents
 from worker.registry.rows import FileRow
 
 ID_DIGITS = 19
@@ -24,11 +22,14 @@ class FileTable:
         self.rows: dict[int, FileRow] = {}
         self._order: list[int] = []
         self._named: dict[str, int | set[int]] = {}
+        """A name that one file has, as most, is kept without a set, which would take 200 bytes."""
+        self.contents = Contents()
 
     def add(self, row: FileRow) -> None:
         """A file whose id is above all others."""
         self.rows[row.id] = row
         self._order.append(row.id)
+        self.contents.add(row)
         named = self._named.setdefault(row.name, row.id)
         if isinstance(named, set):
             named.add(row.id)
@@ -46,6 +47,7 @@ class FileTable:
             named.remove(id)
         else:
             del self._named[row.name]
+        self.contents.remove(row)
         return row
 
     def find(self, wanted: str) -> FileRow:
@@ -71,35 +73,3 @@ class FileTable:
     def _ids(self, name: str) -> Collection[int]:
         named = self._named.get(name, ())
         return (named,) if isinstance(named, int) else named
-
-
-class Contents:
-    """Small contents that some row names, by digest: the entry of the log that carries, or carried, each one's bytes.
-
-    It is the first that did since some row has named them without a gap. So whatever snapshot was made meanwhile has them in
-    a pack, if the log no longer has that entry.
-    """
-
-    def __init__(self) -> None:
-        self._carriers: dict[str, int] = {}
-        self._others: dict[str, int] = {}
-        """How many rows name it beside the first."""
-
-    def add(self, digest: str, carrier: int) -> None:
-        """Another row names it."""
-        if digest in self._carriers:
-            self._others[digest] = self._others.get(digest, 0) + 1
-        else:
-            self._carriers[digest] = carrier
-
-    def remove(self, digest: str) -> None:
-        """One of the rows is gone."""
-        others = self._others.pop(digest, 0)
-        if others > 1:
-            self._others[digest] = others - 1
-        elif not others:
-            del self._carriers[digest]
-
-    def carrier(self, digest: str) -> int | None:
-        """The index of that entry, if any row names this content."""
-        return self._carriers.get(digest)

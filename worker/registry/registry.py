@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from shared.errors import MinkaError, Refused
+from shared.errors import BytesMissing, MinkaError, Refused
 from shared.fields import encode
 from shared.messages import INLINE_BYTES, NAME_CHARACTERS, Ticket
 from shared.value import value
@@ -18,7 +18,7 @@ from worker.registry import commands, evaluations
 from worker.registry.aliases import Aliases
 from worker.registry.commands import Blob, Command
 from worker.registry.examples import DataSetRow, DataSets, ExampleRow
-from worker.registry.files import Contents, FileTable
+from worker.registry.files import FileTable
 from worker.registry.rows import (
     UNFINISHED,
     Change,
@@ -66,7 +66,6 @@ class Registry:
         self.aliases = Aliases()
         self.sessions = Sessions()
         self.record_count = 0
-        self._small = Contents()
         self._time_ms = 0
         self._digest = hashlib.sha256(b"minka registry").digest()
         self._changes: list[Change] = []
@@ -123,7 +122,7 @@ class Registry:
 
     def small_file(self, digest: str) -> int | None:
         """The index of an entry whose body has this digest, if a file of that content rides, or rode, in the log."""
-        return self._small.carrier(digest)
+        return self._table.contents.carrier(digest) or self.datasets.contents.carrier(digest)
 
     def live_files(self) -> Iterator[FileRow | ExampleRow]:
         """Whatever has bytes that must be kept: files, examples, and the sources of jobs still to be prepared."""
@@ -175,12 +174,11 @@ class Registry:
                     self.members[values[0]["id"]] = MemberRow(**values[0])
                 case "files":
                     for file in load_files(values):
-                        self._add_file(file)
+                        self._table.add(file)
                 case "file":
-                    self._add_file(FileRow(**values[0]))
+                    self._table.add(FileRow(**values[0]))
                 case "dataset" | "examples":
-                    for example in self.datasets.load(kind, values):
-                        self._ride(example)
+                    self.datasets.load(kind, values)
                 case "model":
                     model = ModelRow.load(values[0])
                     self._add_model(model)
@@ -225,6 +223,8 @@ class Registry:
             return earlier
         try:
             answer: Answer = {"answer": self._run(index, command, self.sessions.client(ticket))}
+        except BytesMissing as missing:
+            return as_failure(missing)  # nothing was done: the same ticket may come again, with the bytes
         except MinkaError as refusal:
             answer = as_failure(refusal)
         self.sessions.remember(ticket, answer)
@@ -310,36 +310,34 @@ class Registry:
         return {"member": row.id}
 
     def _put_file(self, index: int, command: commands.PutFile, client: str) -> dict[str, Any]:
-        row = FileRow(
-            index, command.name[:NAME_CHARACTERS], command.size_bytes, command.digest, self._time_ms
-        )
-        self._add_file(row)
+        name, at = command.name[:NAME_CHARACTERS], self._bytes_at(command)
+        row = FileRow(index, name, command.size_bytes, command.digest, self._time_ms, at)
+        self._table.add(row)
         public = row.public()
         self._changes.append(Change("files", index, public, row.text))
         self._note(index, client, "put", f"{row.name} ({row.size_bytes} bytes)")
         return {"file": public}
 
-    def _add_file(self, row: FileRow) -> None:
-        self._table.add(row)
-        self._ride(row)
-
-    def _ride(self, row: FileRow | ExampleRow) -> None:
-        """Its bytes are in the log, if they are few."""
-        if row.size_bytes <= INLINE_BYTES:
-            self._small.add(row.digest, row.id)
+    def _bytes_at(self, command: commands.PutFile | commands.AddExample) -> int:
+        """The entry that brought the bytes of this command, if it did not bring them itself. Raises `BytesMissing`."""
+        if not command.held:
+            return 0
+        carrier = self.small_file(command.digest)
+        if carrier is None:
+            raise BytesMissing("The last file with these bytes was removed meanwhile.", "Send them again.")
+        return carrier
 
     def _add_example(self, index: int, command: commands.AddExample, client: str) -> dict[str, Any]:
-        example = ExampleRow(index, command.label, command.size_bytes, command.digest, self._time_ms)
+        example = ExampleRow(
+            index, command.label, command.size_bytes, command.digest, self._time_ms, self._bytes_at(command)
+        )
         row = self.datasets.add(command.dataset, example)
-        self._ride(example)
         self._changes.append(Change("datasets", row.id, row.public()))
         self._note(index, client, "example", f"{row.name}: {example.label} ({row.examples} examples)")
         return {"record": self.record_count, "index": index}
 
     def _remove_file(self, index: int, command: commands.RemoveFile, client: str) -> dict[str, Any]:
         row = self._table.remove(command.file)
-        if row.size_bytes <= INLINE_BYTES:
-            self._small.remove(row.digest)
         self._changes.append(Change("files", row.id, None))
         self._note(index, client, "remove", row.name)
         return {"file": {"id": row.id, "name": row.name}}

@@ -31,6 +31,13 @@ class FileRow:
     size_bytes: int
     digest: str
     created_ms: int
+    bytes_at: int = 0
+    """The log index of the command that brought its bytes, if another one did: 0 for its own."""
+
+    @property
+    def carrier(self) -> int:
+        """The log index of the entry whose body is its bytes, if they are few."""
+        return self.bytes_at or self.id
 
     @property
     def text(self) -> str:
@@ -52,7 +59,7 @@ def dump_files(files: Iterable[FileRow]) -> Iterator[list[Any]]:
     """Files as rows of `Registry.dump`, in columns: they come by the hundred thousand, and a start waits for them."""
     left = iter(files)
     while rows := list(itertools.islice(left, DUMPED_ROWS)):
-        table = [(row.id, row.name, row.size_bytes, row.digest, row.created_ms) for row in rows]
+        table = [(row.id, row.name, row.size_bytes, row.digest, row.created_ms, row.bytes_at) for row in rows]
         yield ["files", *map(list, zip(*table, strict=True))]
 
 

@@ -101,7 +101,7 @@ class Workshop:
     def _small_path(self, row: FileRow, found: Found) -> None:
         path = self._scratch / row.digest
         try:
-            read = self._node.small_file(row.digest, row.id)
+            read = self._node.small_file(row.digest, row.carrier)
         except MinkaError as error:
             found(error)
             return
@@ -216,4 +216,4 @@ class _Gathering:
     def _reader(self, row: ExampleRow) -> Callable[[], bytes]:
         if row.size_bytes > INLINE_BYTES:
             return self._node.store.path(row.digest).read_bytes
-        return self._node.small_file(row.digest, row.id)
+        return self._node.small_file(row.digest, row.carrier)

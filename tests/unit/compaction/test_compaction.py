@@ -177,3 +177,20 @@ def test_the_images_of_examples_are_packed_as_files_are(tmp_path: Path) -> None:
     assert worker.packed(packs, b"an image") == b"an image"
     assert registry.datasets.find("ants") == worker.registry.datasets.find("ants")
     assert registry.small_file(digest) == worker.registry.small_file(digest)
+
+
+def test_bytes_that_were_written_once_for_two_files_are_packed_for_both(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    first = worker.put("one", b"same")
+    digest = sha256(b"same").hexdigest()
+    again = commands.PutFile(worker.ticket(), "two", digest, 4, 1, held=True)
+    worker.commit(again)
+    worker.commit(commands.RemoveFile(worker.ticket(), first, 2))
+    worker.compact()
+    before = worker.registry.applied_index
+    worker.commit(commands.PutFile(worker.ticket(), "three", digest, 4, 1, held=True))
+    worker.compact(before)
+    registry, packs = worker.loaded(worker.registry.applied_index)
+    assert worker.packed(packs, b"same") == b"same"
+    assert list(packs.sizes.values()) == [4]
+    assert {row.name: row.carrier for row in registry.files.values()} == {"two": first, "three": first}

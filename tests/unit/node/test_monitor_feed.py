@@ -74,7 +74,7 @@ class Bench:
 
     def put(self, number: int, name: str = "name") -> None:
         row = FileRow(number, name, 5, "ab" * 32, 1000)
-        self.registry._add_file(row)
+        self.registry._table.add(row)
         change = Change("files", number, row.public())
         record = RecordRow(number, number, 1000, "someone", "put", name[:200])
         entry = Entry(1, number, EntryKind.COMMAND, b"data")

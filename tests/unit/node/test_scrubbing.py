@@ -38,7 +38,7 @@ class Bench:
         self.registry.applied_index = 10
         self.large = [self.store.put(bytes([number]) * LARGE_BYTES) for number in range(2)]
         for number, digest in enumerate((*self.large, *self.large, self.large[0]), 1):
-            self.registry._add_file(FileRow(number, "name", LARGE_BYTES, digest, 0))
+            self.registry._table.add(FileRow(number, "name", LARGE_BYTES, digest, 0))
         self.example = self.store.put(b"x" * LARGE_BYTES)
         self.registry.datasets.add("ants", ExampleRow(9, "red", LARGE_BYTES, self.example, 0))
         self.small = hashlib.sha256(SMALL).hexdigest()
@@ -122,7 +122,7 @@ def test_what_was_just_read_is_looked_at_at_once(bench: Bench) -> None:
 def test_the_background_keeps_to_its_rate(bench: Bench) -> None:
     size_bytes = RATE_BYTES_PER_S
     digest = bench.store.put(bytes(size_bytes))
-    bench.registry._add_file(FileRow(6, "name", size_bytes, digest, 0))
+    bench.registry._table.add(FileRow(6, "name", size_bytes, digest, 0))
     bench.flip(bench.store.path(digest), size_bytes - 1)
     bench.loop.advance(PAUSE_S + 0.9)
     assert bench.found == []
@@ -134,7 +134,7 @@ def test_what_changes_while_it_is_looked_at_does_no_harm(bench: Bench) -> None:
     bench.loop.advance(PAUSE_S)
     for number in range(20):
         bench.registry.datasets.add(f"set {number}", ExampleRow(100 + number, "red", 5, bench.small, 0))
-        bench.registry._add_file(FileRow(20 + number, "name", LARGE_BYTES, bench.large[0], 0))
+        bench.registry._table.add(FileRow(20 + number, "name", LARGE_BYTES, bench.large[0], 0))
         bench.loop.advance(0.01)
     write(bench.log, (), None, SnapshotMeta(10, 1, Membership(frozenset({"w1"})), 7), 9)
     bench.loop.advance(3 * PAUSE_S)

@@ -7,6 +7,7 @@ import pytest
 
 from shared.errors import MinkaError, Refused
 from tests.unit.node.fakes import FakeConnection, FakeLinks, FakeLoop, FakeRequest
+from worker.registry.examples import ExampleRow
 from worker.registry.registry import Registry
 from worker.registry.rows import FileRow
 from worker.verification import Verification, page_after
@@ -28,7 +29,7 @@ class Bench:
     def __init__(self) -> None:
         self.registry = Registry()
         for number, digest in enumerate(DIGESTS, 1):
-            self.registry._add_file(FileRow(number, f"file {number}", 5, digest, 1000))
+            self.registry._table.add(FileRow(number, f"file {number}", 5, digest, 1000))
         self.loop, self.links, self.auditor = FakeLoop(), FakeLinks("w1"), FakeAuditor()
         self.peer: FakeConnection = self.links.connect("w2")
         links = SimpleNamespace(addresses={"w1": 0, "w2": 0, "w3": 0}, bulk=self.links.bulk)
@@ -112,3 +113,17 @@ def test_a_file_that_is_removed_meanwhile_is_not_shown(bench: Bench) -> None:
 @pytest.mark.parametrize("after", ["2", "m9", "²", "9" * 5_000])
 def test_any_text_may_be_asked_behind(bench: Bench, after: str) -> None:
     assert page_after(bench.registry, after, 10) == []
+
+
+def test_examples_are_verified_between_files_by_their_ids(bench: Bench) -> None:
+    bench.registry.datasets.add("ants", ExampleRow(3, "red", 5, DIGESTS[0], 1000, 1))
+    bench.registry._table.add(FileRow(4, "file 4", 5, DIGESTS[1], 1000))
+    assert page_after(bench.registry, "", 9) == ["1", "2", "3", "4"]
+    assert page_after(bench.registry, "2", 1) == ["3"]
+    bench.auditor.answer = [[digest, "ok"] for digest in DIGESTS * 2]
+    request = bench.verify({"findings": [[digest, "ok"] for digest in DIGESTS * 2]})
+    assert [(row["id"], row["name"]) for row in request.header["files"]][2:] == [
+        (3, "example red"),
+        (4, "file 4"),
+    ]
+    assert request.header["equal"]

@@ -21,7 +21,13 @@ TICKETS = st.builds(Ticket, SESSIONS, st.integers(0, 9), st.integers(0, 3))
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(commands.OpenSession, st.text("ab", min_size=1, max_size=3), TIMES),
     st.builds(
-        commands.PutFile, TICKETS, st.text("xyz", max_size=2), DIGESTS, st.sampled_from([5, 100_000]), TIMES
+        commands.PutFile,
+        TICKETS,
+        st.text("xyz", max_size=2),
+        DIGESTS,
+        st.sampled_from([5, 100_000]),
+        TIMES,
+        st.booleans(),
     ),
     st.builds(commands.RemoveFile, TICKETS, st.integers(1, 12), TIMES),
     st.builds(
@@ -32,6 +38,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
         DIGESTS,
         st.sampled_from([5, 100_000]),
         TIMES,
+        st.booleans(),
     ),
     st.builds(
         commands.CreateModel,

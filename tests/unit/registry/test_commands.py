@@ -22,6 +22,7 @@ ROW = {"round": 1, "loss": 0.25, "test_accuracy": None}
 EVERY: list[Command] = [
     commands.OpenSession("who@where", 1),
     commands.PutFile(TICKET, "an ünusual name", BLOB.digest, 5, 1),
+    commands.PutFile(TICKET, "again", BLOB.digest, 5, 1, held=True),
     commands.RemoveFile(TICKET, 7, 1),
     commands.AddExample(TICKET, "ants", "rötlich", BLOB.digest, 5, 1),
     commands.CreateModel(TICKET, "n", {"arch": "mlp"}, {"inputs": 3}, 1),
@@ -59,7 +60,7 @@ def test_a_command_survives_the_log(command: Command, body: bytes) -> None:
 
 def test_the_blobs_of_a_command_are_found_without_reading_those_that_name_none() -> None:
     large = commands.PutFile(TICKET, "n", BLOB.digest, BLOB.size_bytes, 1)
-    named = {command.kind: commands.named_blobs(commands.encode(command)) for command in (*EVERY[2:], large)}
+    named = {command.kind: commands.named_blobs(commands.encode(command)) for command in (*EVERY[3:], large)}
     assert {kind for kind, blobs in named.items() if blobs} == {
         "put_file",
         "dataset_ready",
@@ -125,3 +126,10 @@ def test_no_bytes_do_worse_than_that(garbage: bytes, lead: bool) -> None:
     for read in (commands.decode, commands.named_blobs):
         with contextlib.suppress(UnknownCommand):
             read(data)
+
+
+def test_flags_of_a_later_release_stop_a_worker_clearly() -> None:
+    data = bytearray(commands.encode(EVERY[1]))
+    data[1] |= 0x08
+    with pytest.raises(UnknownCommand, match="flags"):
+        commands.decode(bytes(data))

@@ -8,7 +8,7 @@ from tests.unit.registry.test_registry import SPEC, Bench
 from worker.registry import commands, examples
 from worker.registry.commands import Blob
 from worker.registry.examples import DataSetRow, DataSets, ExampleRow
-from worker.registry.registry import Outcome
+from worker.registry.registry import Outcome, Registry
 
 DIGEST = "ab" * 32
 
@@ -118,3 +118,16 @@ def test_the_newest_examples_come_first_of_all_or_of_one_label() -> None:
     assert labels(None, "green", 2) == []
     with pytest.raises(Refused, match="no data set 'bees'"):
         sets.newest("bees", None, None, 1)
+
+
+def test_examples_of_several_data_sets_are_paged_in_the_order_of_the_log() -> None:
+    bench = Bench()
+    for number in range(6):
+        add(bench, "red", ("ants", "bees")[number % 2])
+    copy = Registry()
+    copy.load(bench.registry.dump())
+    for registry in (bench.registry, copy):
+        assert registry.datasets.ids_after(0, 4) == [2, 3, 4, 5]
+        assert registry.datasets.ids_after(5, 4) == [6, 7]
+        assert registry.datasets.example(3) == bench.registry.datasets.example(3)
+        assert registry.datasets.example(1) is None

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from shared.errors import Refused
 from shared.messages import INLINE_BYTES, Ticket
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
+from worker.registry.examples import ExampleRow
 from worker.registry.registry import Outcome, Registry
 from worker.registry.rows import HISTORY_ROWS
 
@@ -142,7 +145,7 @@ def test_a_removed_file_is_gone_and_its_content_stays_while_another_has_it(bench
     first, second = bench.put("one", b"same"), bench.put("two", b"same")
     digest = bench.registry.files[first].digest
     bench.done(commands.RemoveFile(bench.ticket, first, bench.time_ms))
-    assert bench.registry.small_file(digest) == first  # whose entry carries the bytes still
+    assert bench.registry.small_file(digest) == second
     bench.done(commands.RemoveFile(bench.ticket, second, bench.time_ms))
     assert bench.registry.small_file(digest) is None
     assert "no file" in bench.refused(commands.RemoveFile(bench.ticket, second, bench.time_ms))
@@ -391,3 +394,29 @@ def test_a_ticket_that_comes_again_changes_no_row(story: list[Command], data: st
     if hasattr(again, "ticket"):
         assert outcome.changes == ()
         assert (registry.files, registry.record_count) == before
+
+
+def test_bytes_that_a_file_has_already_are_found_where_it_brought_them(bench: Bench) -> None:
+    first = bench.put("one", b"same")
+    digest = bench.registry.files[first].digest
+    again = commands.PutFile(bench.ticket, "two", digest, 4, bench.time_ms, held=True)
+    second = bench.done(again)["file"]["id"]
+    example = commands.AddExample(bench.ticket, "ants", "red", digest, 4, bench.time_ms, held=True)
+    third = bench.done(example)["index"]
+    assert bench.registry.files[second].carrier == first
+    assert bench.registry.datasets.example(third) == ExampleRow(third, "red", 4, digest, ANY, first)
+    for file in (first, second):
+        bench.done(commands.RemoveFile(bench.ticket, file, bench.time_ms))
+        assert bench.registry.small_file(digest) == first
+
+
+def test_bytes_that_nobody_has_any_more_must_come_again_under_the_same_ticket(bench: Bench) -> None:
+    first = bench.put("one", b"same")
+    digest, ticket = bench.registry.files[first].digest, bench.ticket
+    bench.done(commands.RemoveFile(bench.ticket, first, bench.time_ms))
+    held = commands.PutFile(ticket, "two", digest, 4, bench.time_ms, held=True)
+    assert "removed meanwhile" in bench.refused(held)
+    second = bench.done(replace(held, held=False), b"same")["file"]["id"]
+    assert bench.registry.small_file(digest) == second
+    assert bench.done(held)["file"]["id"] == second  # the first answer is given once more
+    assert list(bench.registry.files) == [second]
