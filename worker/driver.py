@@ -32,6 +32,7 @@ from worker.raft.ready import Leadership, ReadState, Ready, Role, SnapshotChunk
 from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.registry import Outcome, Registry
+from worker.unfounded import Unfounded, lacking
 
 Answered = Callable[[dict[str, Any] | MinkaError], None]
 """Hears once what became of a command: the answer's fields, or why not."""
@@ -52,7 +53,6 @@ WRITES_LIMIT_BYTES = 16 * 1024 * 1024
 READS_LIMIT = 100_000
 TURN_ENTRIES = 512
 """A worker that starts, or that comes to lead after a while, has many to apply: not all in one turn."""
-_SCAN_BYTES = 4 * 1024 * 1024
 
 
 class Log(Protocol):
@@ -108,36 +108,6 @@ class Surroundings(Protocol):
 
 
 @dataclass(slots=True)
-class Unfounded:
-    """An entry of the log that names blobs which this worker has not got: neither it nor a later one is acknowledged."""
-
-    index: int
-    lacks: set[str]
-
-
-def first_unfounded(
-    log: Log, missing: Callable[[tuple[Blob, ...]], set[str]], after: int = 0
-) -> tuple[int, list[Unfounded]]:
-    """The last index before the first entry that names a blob which is not here, and all such entries behind `after`.
-
-    An entry reaches the log before its blob arrives, so a worker that stopped in between must not count as holding it.
-    """
-    unfounded: list[Unfounded] = []
-    index = max(log.first_index(), after + 1)
-    while index <= log.last_index():
-        for entry in log.entries(index, log.last_index() + 1, _SCAN_BYTES):
-            if lacks := _lacks(entry, missing):
-                unfounded.append(Unfounded(entry.index, lacks))
-            index = entry.index + 1
-    return unfounded[0].index - 1 if unfounded else log.last_index(), unfounded
-
-
-def _lacks(entry: Entry, missing: Callable[[tuple[Blob, ...]], set[str]]) -> set[str]:
-    named = commands.named_blobs(entry.data) if entry.kind is EntryKind.COMMAND else ()
-    return missing(named) if named else set()
-
-
-@dataclass(slots=True)
 class _Write:
     """A batch on its way to the disk. What its Ready promises may be said once it is durable, and its chunk `taken`."""
 
@@ -180,6 +150,11 @@ class Driver:
         self._reads: dict[int, list[Readable]] = {}
         self._next_read = 0
         self._safe: deque[tuple[int, list[Readable]]] = deque()
+
+    @property
+    def queued(self) -> bool:
+        """Whether commands wait to be put into the log."""
+        return bool(self._proposals)
 
     @property
     def leads(self) -> bool:
@@ -346,7 +321,7 @@ class Driver:
             first = ready.entries[0].index
             self._unfounded = [entry for entry in self._unfounded if entry.index < first]
         for entry in ready.entries:
-            if lacks := _lacks(entry, self._around.missing):
+            if lacks := lacking(entry, self._around.missing):
                 self._unfounded.append(Unfounded(entry.index, lacks))
         if ready.hard_state is None and not (ready.entries or ready.snapshot or self._writes):
             self._promise(ready)  # nothing of its own to write, and nothing to wait for

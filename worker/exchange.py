@@ -110,7 +110,7 @@ class Exchange:
 
     def read(self, request: Request, digest: str, offset: int, length: int) -> None:
         """Answer with up to `length` bytes of a blob from `offset`."""
-        if not self._store.has(digest):
+        if not self._store.use(digest):
             raise Refused(f"This worker does not hold {digest}.", "Ask another worker.")
 
         def read() -> tuple[int, bytes]:

@@ -18,7 +18,7 @@ from shared.messages import INLINE_BYTES
 from worker.beacon import Beacon
 from worker.children import Children
 from worker.door import Door
-from worker.driver import Driver, Taken, first_unfounded
+from worker.driver import Driver, Taken
 from worker.exchange import Exchange
 from worker.flight import FlightRecorder
 from worker.formation import find_place, keep_formation, load_formation
@@ -37,6 +37,7 @@ from worker.registry import commands
 from worker.registry.commands import Blob
 from worker.registry.registry import Outcome
 from worker.registry.rows import ModelRow
+from worker.released import Released, load_notes
 from worker.repairs import Repairs
 from worker.requests import Requests
 from worker.roster import Roster
@@ -59,6 +60,7 @@ from worker.training.job import Job
 from worker.training.pool import TrainerPool
 from worker.training.workshop import Workshop
 from worker.transfers import Transfers
+from worker.unfounded import first_unfounded
 from worker.verification import Auditor
 from worker.watchers import WAITING_LIMIT, ModelWatchers, Records
 
@@ -108,6 +110,8 @@ class Node:
         self.snapshots = Snapshots(self, SnapshotStore(disk, settings.data / SNAPSHOTS), found, self.children)
         self.installation = Installation(self)
         self.needs = Needs(self)
+        self._notes = load_notes(disk, settings.data)
+        self._released = Released(self, self._notes)
         self.driver = self._make_driver()
 
         environment = child_environment(os.environ)
@@ -142,7 +146,7 @@ class Node:
     def _make_driver(self) -> Driver:
         first = Membership(frozenset(self.settings.peers))
         state, snapshot = self.registry.applied_index, self.entry_log.snapshot()
-        founded, unfounded = first_unfounded(self.entry_log, self.missing, after=state)
+        founded, unfounded = first_unfounded(self.entry_log, self.missing, state, self._notes)
         if self.formation is not None:
             first = snapshot.membership if snapshot.index else self.formation.membership
         core = Raft(
@@ -266,6 +270,8 @@ class Node:
         self.outlook.applied(entry)
         if outcome is not None:
             self.records.add(outcome.records)
+            for digest in outcome.released:
+                self._released.add(digest)
             for change in outcome.changes:
                 if change.set == "members":
                     self._member_changed(str(change.id))

@@ -206,6 +206,8 @@ class Requests:
             raise Refused(f"A file of more than {INLINE_BYTES} bytes is uploaded in chunks.")
 
         def held(error: MinkaError | None) -> None:
+            if error is None and not self._node.store.use(blob.digest):
+                error = BytesMissing("The bytes of this file have gone meanwhile.", "Upload them again.")
             if error is None:
                 self._propose(request, command)
             else:

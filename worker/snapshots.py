@@ -119,6 +119,10 @@ class Snapshots:
         """An entry that is about to be in the log names this blob."""
         self._fresh.add(digest)
 
+    def is_settled(self, digest: str) -> bool:
+        """Whether every entry of the log that names this blob is applied."""
+        return digest not in self._fresh and self._named.get(digest, 0) <= self._node.registry.applied_index
+
     def applied(self, entry: Entry) -> None:
         """The log has grown."""
         self._growth_entries += 1

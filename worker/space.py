@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOOK_S = 5.0
 NO_QUOTA_BYTES = 1 << 62
 ADVICE = "Remove files that are not needed, make space, or allow more (--quota)."
-HURRY_S = 60.0
+HURRY_S = 15.0
 """While there is no room, the log is compacted so often if it has grown: only that gives back what removed files took."""
 
 

@@ -146,6 +146,39 @@ def test_beyond_its_quota_a_cluster_takes_nothing_new_and_reads_and_removes(star
         assert kept["id"] not in [row["id"] for row in client.call(Files()).header["files"]]
 
 
+def test_removed_files_give_their_room_back_soon_and_are_not_missed_at_a_start(start_cluster: Start) -> None:
+    cluster = start_cluster(options=("--quota", str(90 * 1_048_576), "--blob-idle", "2"))
+    with cluster.client() as client:
+        large, small = random.Random(1).randbytes(30_000_000), random.Random(4).randbytes(1_000_000)
+        gone = [upload(client, data, "gone", no_progress) for data in (large, small)]
+        kept = upload(client, random.Random(2).randbytes(1_000_000), "kept", no_progress)
+        with pytest.raises(NoSpace):
+            upload(client, random.Random(3).randbytes(40_000_000), "more", no_progress)
+        for row in gone:
+            client.command(lambda ticket, id=row["id"]: Remove(ticket, id))
+
+        def fits() -> bool:
+            try:
+                upload(client, random.Random(3).randbytes(40_000_000), "more", no_progress)
+            except NoSpace:
+                return False
+            return True
+
+        wait_for("room for another file", fits)
+    assert all("that no file has any more" in cluster.log(id) for id in cluster.ids)
+    for id in cluster.ids:
+        cluster.kill(id)
+    for id in cluster.ids:
+        cluster.start(id)
+    cluster.ready()
+    with cluster.client() as client:
+        assert fetch(client, kept["digest"], kept["bytes"]) == random.Random(2).randbytes(1_000_000)
+        verified = wait_for("equal files", lambda: equal_everywhere(client.call(Verify()).header, 3))
+        assert len(verified["files"]) == 2  # type: ignore[arg-type]
+        assert upload(client, small, "again", no_progress)["digest"] == gone[1]["digest"]
+        assert fetch(client, gone[1]["digest"], 1_000_000) == small
+
+
 def test_the_same_content_costs_its_bytes_once(start_cluster: Start) -> None:
     cluster = start_cluster(options=("--compact-entries", "30"))
     small, large = random.Random(1).randbytes(60_000), random.Random(2).randbytes(300_000)

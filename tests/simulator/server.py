@@ -9,7 +9,7 @@ from shared.errors import MinkaError
 from tests.simulator.disk import Killed, SimulatedDisk
 from tests.simulator.snapshotting import Snapshotting
 from tests.simulator.writer import Writer
-from worker.driver import Driver, Taken, first_unfounded
+from worker.driver import Driver, Taken
 from worker.raft import (
     Config,
     Entry,
@@ -33,6 +33,7 @@ from worker.storage.log import EntryLog
 from worker.storage.reserve import Reserve
 from worker.storage.segment import BATCH_BYTES
 from worker.storage.snapshots import SnapshotStore
+from worker.unfounded import first_unfounded
 
 if TYPE_CHECKING:
     from tests.simulator.simulation import Simulation

@@ -1,4 +1,4 @@
-"""Where the bytes of small files are: which contents some row names, and which entry of the log brought each.
+"""Which contents some row names, and where the bytes of small ones are: which entry of the log brought each.
 
 A command need not bring what a row names already (`PutFile.held`). Its own row then points to the entry that did. As long as
 a row names a content, every worker has it: in that entry, or in a pack, for a snapshot moves there whatever is named.
@@ -23,7 +23,7 @@ class Named(Protocol):
 
 
 class Contents:
-    """The small contents that rows of one kind name, by digest. The rows come in order of their ids."""
+    """The contents that rows of one kind name, by digest. The rows come in order of their ids."""
 
     def __init__(self) -> None:
         self._rows: dict[str, Named | dict[int, Named]] = {}
@@ -31,8 +31,6 @@ class Contents:
 
     def add(self, row: Named) -> None:
         """A row that is above all others."""
-        if row.size_bytes > INLINE_BYTES:
-            return
         known = self._rows.setdefault(row.digest, row)
         if isinstance(known, dict):
             known[row.id] = row
@@ -41,17 +39,18 @@ class Contents:
 
     def remove(self, row: Named) -> None:
         """A row that was added is gone."""
-        if row.size_bytes > INLINE_BYTES:
-            return
         known = self._rows[row.digest]
         if isinstance(known, dict) and len(known) > 1:
             del known[row.id]
         else:
             del self._rows[row.digest]
 
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._rows
+
     def carrier(self, digest: str) -> int | None:
-        """The entry that brought this content, by the first row that names it; None if no row does."""
+        """The entry that brought this content, by the first row that names it; None if no row does, or it is not small."""
         known = self._rows.get(digest)
         if isinstance(known, dict):
             known = next(iter(known.values()))
-        return None if known is None else known.carrier
+        return None if known is None or known.size_bytes > INLINE_BYTES else known.carrier

@@ -1,11 +1,12 @@
 """Files by id and by name."""
 
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from shared.errors import Refused
 from worker.registry.contents import Contents
-from worker.registry.rows import FileRow
+from worker.registry.rows import FileRow, dump_files, load_files
 
 ID_DIGITS = 19
 
@@ -69,6 +70,15 @@ class FileTable:
         """Up to `limit` files by id, those above `after`."""
         start = bisect_right(self._order, after)
         return [self.rows[id] for id in self._order[start : start + limit]]
+
+    def dump(self) -> Iterator[list[Any]]:
+        """All files as rows of `Registry.dump`."""
+        return dump_files(self.rows.values())
+
+    def load(self, kind: str, values: list[Any]) -> None:
+        """Take in one such row; "file" was the kind of the first version, one file to a row."""
+        for row in load_files(values) if kind == "files" else [FileRow(**values[0])]:
+            self.add(row)
 
     def _ids(self, name: str) -> Collection[int]:
         named = self._named.get(name, ())

@@ -19,16 +19,7 @@ from worker.registry.aliases import Aliases
 from worker.registry.commands import Blob, Command
 from worker.registry.examples import DataSetRow, DataSets, ExampleRow
 from worker.registry.files import FileTable
-from worker.registry.rows import (
-    UNFINISHED,
-    Change,
-    FileRow,
-    MemberRow,
-    ModelRow,
-    RecordRow,
-    dump_files,
-    load_files,
-)
+from worker.registry.rows import UNFINISHED, Change, FileRow, MemberRow, ModelRow, RecordRow
 from worker.registry.sessions import Answer, Sessions, as_failure
 
 DUMP_VERSION = 2
@@ -48,6 +39,8 @@ class Outcome:
     answer: Answer
     changes: tuple[Change, ...] = ()
     records: tuple[RecordRow, ...] = ()
+    released: tuple[str, ...] = ()
+    """The digests of blobs that no row names any more."""
 
 
 def _text_of(change: Change) -> str:
@@ -70,6 +63,7 @@ class Registry:
         self._digest = hashlib.sha256(b"minka registry").digest()
         self._changes: list[Change] = []
         self._records: list[RecordRow] = []
+        self._released: list[str] = []
 
     @property
     def state_digest(self) -> str:
@@ -85,10 +79,11 @@ class Registry:
         command = commands.decode(data)
         self._advance(index)
         self._time_ms = max(self._time_ms, command.time_ms)
-        self._changes, self._records = [], []
+        self._changes, self._records, self._released = [], [], []
         ticket: Ticket | None = getattr(command, "ticket", None)
         answer = self._answer(index, command, ticket)
-        outcome = Outcome(command.kind, answer, tuple(self._changes), tuple(self._records))
+        did = tuple(self._changes), tuple(self._records), tuple(self._released)
+        outcome = Outcome(command.kind, answer, *did)
         effect = "\n".join(map(_text_of, self._changes)) or _canonical(answer)
         self._digest = hashlib.sha256(b"%b%d %b" % (self._digest, index, effect.encode())).digest()
         return outcome
@@ -101,7 +96,7 @@ class Registry:
         return self._table.rows
 
     def find_file(self, wanted: str) -> FileRow:
-        """The file with this id, or the only one with this name; `Refused` tells which of the two fails."""
+        """As `FileTable.find`."""
         return self._table.find(wanted)
 
     def find_model(self, wanted: str) -> ModelRow:
@@ -124,13 +119,24 @@ class Registry:
         """The index of an entry whose body has this digest, if a file of that content rides, or rode, in the log."""
         return self._table.contents.carrier(digest) or self.datasets.contents.carrier(digest)
 
+    def names(self, digest: str) -> bool:
+        """Whether any row names these bytes."""
+        if digest in self._table.contents or digest in self.datasets.contents:
+            return True
+        blobs = itertools.chain.from_iterable(model.blobs for model in self.models.values())
+        return any(named.digest == digest for named in itertools.chain(self._waiting_sources(), blobs))
+
+    def _waiting_sources(self) -> Iterator[FileRow]:
+        """Of jobs still to be prepared."""
+        for model in self.models.values():
+            if model.status == "queued":
+                yield from (row for row in model.sources.values() if isinstance(row, FileRow))
+
     def live_files(self) -> Iterator[FileRow | ExampleRow]:
         """Whatever has bytes that must be kept: files, examples, and the sources of jobs still to be prepared."""
         yield from self.files.values()
         yield from self.datasets.examples()
-        for model in self.models.values():
-            if model.status == "queued":
-                yield from (row for row in model.sources.values() if isinstance(row, FileRow))
+        yield from self._waiting_sources()
 
     def live_blobs(self) -> Iterator[Blob]:
         """Every blob that some row names (with repeats)."""
@@ -154,7 +160,7 @@ class Registry:
         yield ["state", state]
         for member in self.members.values():
             yield ["member", encode(member)]
-        yield from dump_files(self.files.values())
+        yield from self._table.dump()
         yield from self.datasets.dump()
         for model in self.models.values():
             yield from model.dump()
@@ -172,11 +178,8 @@ class Registry:
                     self._load_state(values[0])
                 case "member":
                     self.members[values[0]["id"]] = MemberRow(**values[0])
-                case "files":
-                    for file in load_files(values):
-                        self._table.add(file)
-                case "file":
-                    self._table.add(FileRow(**values[0]))
+                case "files" | "file":
+                    self._table.load(kind, values)
                 case "dataset" | "examples":
                     self.datasets.load(kind, values)
                 case "model":
@@ -338,6 +341,8 @@ class Registry:
 
     def _remove_file(self, index: int, command: commands.RemoveFile, client: str) -> dict[str, Any]:
         row = self._table.remove(command.file)
+        if row.size_bytes > INLINE_BYTES and not self.names(row.digest):
+            self._released.append(row.digest)
         self._changes.append(Change("files", row.id, None))
         self._note(index, client, "remove", row.name)
         return {"file": {"id": row.id, "name": row.name}}

@@ -169,6 +169,14 @@ class BlobStore:
                 self._used[digest] = self._clock()
             return here
 
+    def idle(self, digests: Iterable[str], idle_s: float) -> list[str]:
+        """Those of `digests` that `collect` would remove now, but for what is being received."""
+        before = self._clock() - idle_s
+        if self._opened > before:
+            return []
+        with self._books:
+            return [digest for digest in digests if self._used.get(digest, -math.inf) <= before]
+
     def collect(self, digests: Iterable[str], idle_s: float) -> list[str]:
         """Remove those of `digests`, which nothing names, that were not in use for `idle_s` seconds; returns them.
 

@@ -19,6 +19,9 @@ from worker.storage.segment import (
 SEGMENT_BYTES = 64 * 1_048_576
 """A segment is rolled over by the first write after it has grown to this."""
 
+COMPACTED_BYTES = 4 * 1_048_576
+"""As `SEGMENT_BYTES`, for a write that compacts: what stands before it is given up with the next one or two."""
+
 AHEAD_BYTES = 1_048_576
 """Zeros laid after the end, so that most writes change neither the file's length nor its extents.
 
@@ -103,7 +106,8 @@ class Tail:
             self._remove_retired()
             if not any(batch.records for batch in batches):
                 return
-            if self._end >= SEGMENT_BYTES:
+            compacts = any(batch.compaction is not None for batch in batches)
+            if self._end >= (COMPACTED_BYTES if compacts else SEGMENT_BYTES):
                 self._roll()
             data = self._encode(batches)
             try:

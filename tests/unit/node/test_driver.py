@@ -10,7 +10,7 @@ import pytest
 from shared.errors import Busy, MinkaError, NotLeader, Refused
 from shared.messages import Ticket
 from worker import driver as driver_module
-from worker.driver import Driver, Unfounded, first_unfounded
+from worker.driver import Driver
 from worker.raft import errors as raft_errors
 from worker.raft.entries import Entry, EntryKind, HardState
 from worker.raft.messages import Append, VoteReply
@@ -18,6 +18,7 @@ from worker.raft.ready import Leadership, ReadState, Ready, Role
 from worker.registry import commands
 from worker.registry.commands import Blob
 from worker.registry.registry import Registry
+from worker.unfounded import Unfounded, first_unfounded
 
 LEADS = Leadership(Role.LEADER, "w1", 3)
 FOLLOWS = Leadership(Role.FOLLOWER, "w2", 4)
@@ -232,6 +233,14 @@ def test_what_the_log_lacked_at_the_start_withholds_acknowledgement() -> None:
     bench.driver.arrived(BLOB.digest)
     bench.driver.arrived("b" * 64)
     assert bench.told("persisted") == [(3, 0), (4, 0)]
+
+
+def test_a_blob_that_was_released_is_needed_only_by_later_entries() -> None:
+    bench = Bench([command(1), names_blob(2), command(3), names_blob(4)])
+    bench.lacking = {BLOB.digest}
+    found = first_unfounded(bench.log, bench.missing, released={BLOB.digest: 3})
+    assert (found[0], [entry.index for entry in found[1]]) == (3, [4])
+    assert first_unfounded(bench.log, bench.missing, released={BLOB.digest: 4}) == (4, [])
 
 
 def test_a_log_that_lacks_nothing_is_founded_to_its_end(bench: Bench) -> None:

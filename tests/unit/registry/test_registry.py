@@ -420,3 +420,18 @@ def test_bytes_that_nobody_has_any_more_must_come_again_under_the_same_ticket(be
     assert bench.registry.small_file(digest) == second
     assert bench.done(held)["file"]["id"] == second  # the first answer is given once more
     assert list(bench.registry.files) == [second]
+
+
+def test_the_last_file_of_a_large_content_releases_it(bench: Bench) -> None:
+    first, second = (bench.put(name, b"large", INLINE_BYTES + 1) for name in ("one", "two"))
+    digest = bench.registry.files[first].digest
+    assert bench.registry.small_file(digest) is None
+    assert bench.apply(commands.RemoveFile(bench.ticket, first, bench.time_ms)).released == ()
+    create = commands.CreateModel(bench.ticket, "m", SPEC, {"inputs": second}, bench.time_ms)
+    model = bench.done(create)["model"]
+    assert bench.apply(commands.RemoveFile(bench.ticket, second, bench.time_ms)).released == ()
+    assert bench.registry.names(digest)  # the job still learns from it
+    bench.done(commands.CancelModel(bench.ticket, model, bench.time_ms))
+    third = bench.put("three", b"large", INLINE_BYTES + 1)
+    assert bench.apply(commands.RemoveFile(bench.ticket, third, bench.time_ms)).released == (digest,)
+    assert not bench.registry.names(digest)

@@ -389,3 +389,15 @@ def test_only_the_log_of_a_first_boot_is_made(tmp_path: Path) -> None:
         opened(tmp_path / "log", established)
     opened(tmp_path / "log").close()
     opened(tmp_path / "log", established).close()
+
+
+def test_a_compacted_log_gives_its_room_back_though_its_segment_is_not_full(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    for snapshot in (10, 20, 30):
+        write(log, entries(snapshot - 9, snapshot, size_bytes=600_000))
+        write(log, (), None, SnapshotMeta(snapshot, 1, MEMBERS, 7), max(1, snapshot - 9))
+        write(log, (), HardState(snapshot))
+    assert log.segments() == [3, 4]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 12_000_000
+    log.close()
+    assert everything(opened(tmp_path)) == entries(21, 30, size_bytes=600_000)
