@@ -1,12 +1,14 @@
 """A cluster on this machine alone: its workers run in the background, each in its own process and directory.
 
-DATA/cluster.json                who is in it, where, and which process
+DATA/cluster.json                who is in it, where, and which process; the token of its lab
 DATA/cluster.keys, client.keys   its keys
 DATA/w1/ ... DATA/wN/            the data of each worker, and its worker.log
+DATA/lab.log                     what the agent of a laboratory said
 """
 
 import contextlib
 import random
+import secrets
 import shutil
 import socket
 import sys
@@ -22,6 +24,7 @@ from backend.keys import CLIENT_FILE, CLUSTER_FILE, load_client_key, new_keys
 from backend.local_state import (
     STATE_FILE,
     LastStarted,
+    LocalLab,
     LocalState,
     LocalWorker,
     forget_last,
@@ -34,6 +37,7 @@ from backend.processes import (
     available_cores,
     is_running,
     kill,
+    resume,
     start_detached,
     stop_all,
     wait_for_end,
@@ -45,6 +49,9 @@ PORTS = range(20_000, 32_000)
 """Below those that systems give to outgoing connections: a worker that restarts must find its port free."""
 WORKERS_LIMIT = 64
 LOG_FILE = "worker.log"
+LAB_LOG_FILE = "lab.log"
+LAB_SCRUB_PAUSE_S = 2.0
+"""In a laboratory one wants to see damage found."""
 LOG_LIMIT_BYTES = 8 * 1_048_576
 """A longer log is put aside, as worker.log.1, when its worker starts."""
 STOP_S = 10.0
@@ -62,6 +69,7 @@ class RunningCluster:
     leader: str
     keys: Path
     """The client's."""
+    lab: LocalLab | None = None
 
     def row(self) -> dict[str, Any]:
         """As CONTRACT's `minka cluster up` answers."""
@@ -74,15 +82,28 @@ class RunningCluster:
             }
             for worker in self.workers
         ]
-        return {"workers": rows, "leader": self.leader, "keys": str(self.keys)}
+        lab = {} if self.lab is None else {"lab": lab_address(self.lab)}
+        return {"workers": rows, "leader": self.leader, "keys": str(self.keys), **lab}
+
+
+def lab_address(lab: LocalLab) -> str:
+    """Where its page opens, the token in the fragment, which is sent to no server."""
+    return f"http://{HOST}:{lab.port}/#token={lab.token}"
 
 
 def start(
-    data: Path, workers: int | None, cores: int | None, timeout_s: float, report: Report
+    data: Path,
+    workers: int | None,
+    cores: int | None,
+    timeout_s: float,
+    report: Report,
+    *,
+    lab: bool = False,
 ) -> RunningCluster:
     """Start a cluster in `data`, or those of its workers that do not run, and wait until it is ready.
 
     `workers` (default 3, or as many as there are in `data`) and `cores` for each (default: a fair share of the machine's).
+    With `lab`, which a cluster is born with, an agent stands between the workers that can break things.
     `report` is told what is being waited for. Raises `Refused` with the last lines of its log when a worker ends at once,
     `TimedOut` when no leader is elected in `timeout_s` seconds; what was started is stopped then.
     """
@@ -90,10 +111,13 @@ def start(
     try:
         known = load_state(data)
         state = (
-            _new_state(data, workers, cores) if known is None else _same_state(data, known, workers, cores)
+            _new_state(data, workers, cores, lab)
+            if known is None
+            else _same_state(data, known, workers, cores, lab)
         )
         started: list[ProcessMark] = []
         try:
+            state = _start_lab(data, state, started)
             state = _start_missing(data, state, started, report)
             leader = _wait_until_ready(data, state, timeout_s, report)
         except BaseException as error:
@@ -105,28 +129,42 @@ def start(
         remember_last(LastStarted(str(data), addresses, str(data / CLIENT_FILE)))
     except OSError as error:
         raise Refused(f"No cluster can be kept in {data}: {error.strerror or error}.") from error
-    return RunningCluster(state.workers, leader, data / CLIENT_FILE)
+    return RunningCluster(state.workers, leader, data / CLIENT_FILE, state.lab)
 
 
 def stop(data: Path) -> list[str]:
     """Stop the workers in `data`; returns the ids of those that ran. Raises `Refused` when no cluster is there."""
-    state = _require_state(data)
+    state = require_state(data)
     running = [worker for worker in state.workers if worker.process and is_running(worker.process)]
-    stop_all([worker.process for worker in running if worker.process], STOP_S)
+    marks = [worker.process for worker in running if worker.process]
+    for mark in marks:
+        resume(mark)  # who stands still hears nothing
+    stop_all(marks, STOP_S)
+    if state.lab is not None and state.lab.process is not None:
+        stop_all([state.lab.process], STOP_S)
     forget_last(data)
     return [worker.id for worker in running]
 
 
 def kill_worker(data: Path, id: str) -> None:
     """End one worker as a power cut would, and wait until it is gone. Raises `Refused` for an unknown one."""
-    worker = next((worker for worker in _require_state(data).workers if worker.id == id), None)
+    worker = next((worker for worker in require_state(data).workers if worker.id == id), None)
     if worker is None or worker.process is None:
         raise Refused(f"{data} has no worker {id}.")
     kill(worker.process)
     wait_for_end(worker.process, STOP_S)
 
 
-def _require_state(data: Path) -> LocalState:
+def start_worker(data: Path, id: str) -> None:
+    """Start one worker that does not run, and wait for nothing. Raises `Refused` for an unknown one, `OSError`."""
+    state = require_state(data)
+    if id not in {worker.id for worker in state.workers}:
+        raise Refused(f"{data} has no worker {id}.")
+    _start_missing(data, state, [], lambda _: None, only=id)
+
+
+def require_state(data: Path) -> LocalState:
+    """The cluster in this folder. Raises `Refused` when there is none."""
     state = load_state(data)
     if state is None:
         raise Refused(
@@ -135,24 +173,34 @@ def _require_state(data: Path) -> LocalState:
     return state
 
 
-def _new_state(data: Path, workers: int | None, cores: int | None) -> LocalState:
+def _new_state(data: Path, workers: int | None, cores: int | None, lab: bool) -> LocalState:
     count = 3 if workers is None else workers
     if not 1 <= count <= WORKERS_LIMIT:
         raise Refused(f"A local cluster has 1 to {WORKERS_LIMIT} workers, not {count}.")
     data.mkdir(parents=True, exist_ok=True)
     if not (data / CLUSTER_FILE).exists() or not (data / CLIENT_FILE).exists():
         new_keys(data)
-    with _free_ports(2 * count) as ports:
+    with _free_ports((3 * count + 1) if lab else 2 * count) as ports:
         members = tuple(
-            LocalWorker(f"w{number + 1}", f"{HOST}:{ports[2 * number]}", f"{HOST}:{ports[2 * number + 1]}")
+            LocalWorker(
+                f"w{number + 1}",
+                f"{HOST}:{ports[2 * number]}",
+                f"{HOST}:{ports[2 * number + 1]}",
+                door=f"{HOST}:{ports[2 * count + number]}" if lab else None,
+            )
             for number in range(count)
         )
-    state = LocalState(members, cores or max(1, available_cores() // count))
+        agent = LocalLab(ports[-1], secrets.token_urlsafe(32)) if lab else None
+    state = LocalState(members, cores or max(1, available_cores() // count), agent)
     save_state(data, state)
     return state
 
 
-def _same_state(data: Path, state: LocalState, workers: int | None, cores: int | None) -> LocalState:
+def _same_state(
+    data: Path, state: LocalState, workers: int | None, cores: int | None, lab: bool
+) -> LocalState:
+    if lab and state.lab is None:
+        raise Refused(f"The cluster in {data} was made without --lab.", "Choose another directory.")
     if workers not in (None, len(state.workers)):
         raise Refused(
             f"The cluster in {data} has workers {state.workers[0].id} to {state.workers[-1].id}, not {workers} of them.",
@@ -179,10 +227,27 @@ def _free_ports(count: int) -> Iterator[list[int]]:
         yield ports
 
 
-def _start_missing(data: Path, state: LocalState, started: list[ProcessMark], report: Report) -> LocalState:
-    """Start the workers that do not run; each is written down, in `started` too, before the next one starts."""
+def _start_lab(data: Path, state: LocalState, started: list[ProcessMark]) -> LocalState:
+    """Start the agent, if this cluster has one and it does not run."""
+    lab = state.lab
+    if lab is None or (lab.process is not None and is_running(lab.process)):
+        return state
+    frozen = getattr(sys, "frozen", False)
+    program = [sys.executable] if frozen else [sys.executable, "-m", "backend"]
+    process = start_detached([*program, "lab-agent", "--data", str(data)], data / LAB_LOG_FILE)
+    started.append(process)
+    state = replace(state, lab=replace(lab, process=process))
+    save_state(data, state)
+    return state
+
+
+def _start_missing(
+    data: Path, state: LocalState, started: list[ProcessMark], report: Report, only: str | None = None
+) -> LocalState:
+    """Start the workers that do not run, or `only` one; each is written down, in `started` too, before the next starts."""
     for position, worker in enumerate(state.workers):
-        if worker.process is not None and is_running(worker.process):
+        running = worker.process is not None and is_running(worker.process)
+        if running or only not in (None, worker.id):
             continue
         report(f"starting {worker.id} at {worker.address}")
         process = start_detached(_command(data, state, worker), _fresh_log(data / worker.id))
@@ -203,7 +268,7 @@ def _command(data: Path, state: LocalState, worker: LocalWorker) -> list[str]:
         if frozen
         else [sys.executable, "-m", "worker"]
     )
-    peers = ",".join(f"{each.id}={each.address}" for each in state.workers)
+    peers = ",".join(f"{each.id}={each.door or each.address}" for each in state.workers)
     return [
         *program,
         *("--id", worker.id),
@@ -213,6 +278,7 @@ def _command(data: Path, state: LocalState, worker: LocalWorker) -> list[str]:
         *("--peers", peers),
         *("--keys", str(data / CLUSTER_FILE)),
         *("--cores", str(state.cores)),
+        *(() if worker.door is None else ("--scrub-pause", str(LAB_SCRUB_PAUSE_S))),
     ]
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,17 @@ class LocalWorker:
     address: str
     monitor: str
     process: ProcessMark | None = None
+    door: str | None = None
+    """Where the other workers reach it in a laboratory, whose agent passes on what comes; else they use `address`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLab:
+    """The agent of a cluster that was started with --lab: `port` on loopback, and the last process that ran it."""
+
+    port: int
+    token: str = field(repr=False)
+    process: ProcessMark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class LocalState:
     workers: tuple[LocalWorker, ...]
     cores: int
     """Per worker."""
+    lab: LocalLab | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +112,7 @@ def _load(cls: type[T], path: Path) -> T | None:
 def _save(path: Path, content: LocalState | LastStarted) -> None:
     """Whole or not at all."""
     fresh = path.with_name(path.name + ".new")
-    with open(fresh, "w", encoding="utf-8") as stream:
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
         json.dump(fields.encode(content), stream, indent=2)
         stream.write("\n")
         stream.flush()

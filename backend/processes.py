@@ -64,6 +64,22 @@ def kill(process: ProcessMark) -> None:
     _signal(process, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
+def pause(process: ProcessMark) -> None:
+    """Let it stand still, as a machine that hangs; it keeps its sockets. Nothing happens if it does not run any more."""
+    if sys.platform == "win32":
+        _suspend(process, "NtSuspendProcess")
+    else:
+        _signal(process, signal.SIGSTOP)
+
+
+def resume(process: ProcessMark) -> None:
+    """Let it go on."""
+    if sys.platform == "win32":
+        _suspend(process, "NtResumeProcess")
+    else:
+        _signal(process, signal.SIGCONT)
+
+
 def stop_all(processes: Iterable[ProcessMark], deadline_s: float) -> None:
     """Ask all to end, and kill those that have not after `deadline_s` seconds; returns when none of them runs."""
     left = [process for process in processes if is_running(process)]
@@ -136,6 +152,16 @@ if sys.platform == "win32":
     _kernel.WaitForSingleObject.argtypes = (wintypes.HANDLE, wintypes.DWORD)
     _kernel.CloseHandle.argtypes = (wintypes.HANDLE,)
     _kernel.GetProcessTimes.argtypes = (wintypes.HANDLE, *[ctypes.POINTER(wintypes.FILETIME)] * 4)
+
+    _SUSPEND_RESUME = 0x0800
+
+    def _suspend(process: ProcessMark, call: str) -> None:
+        handle = _kernel.OpenProcess(_SUSPEND_RESUME, False, process.pid) if is_running(process) else None
+        if handle:
+            try:
+                getattr(ctypes.WinDLL("ntdll"), call)(wintypes.HANDLE(handle))
+            finally:
+                _kernel.CloseHandle(handle)
 
     def _start_of(pid: int) -> str | None:
         handle = _kernel.OpenProcess(_QUERY | _SYNCHRONIZE, False, pid)

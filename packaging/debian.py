@@ -31,7 +31,7 @@ WINDOW = (
     *("libxcomposite1", "libxdamage1", "libxkbcommon-x11-0", "libxkbfile1", "libxrandr2", "libxtst6"),
     "libgssapi-krb5-2",
 )
-BROWSER = ("chromium",)
+BROWSER = ("chromium", "curl")
 # `ip`, which puts workers on networks of their own; `mount`, `unshare` and `nsenter`, which give them small disks.
 MACHINES = ("iproute2", "mount", "util-linux")
 

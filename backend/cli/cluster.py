@@ -38,11 +38,22 @@ def add_commands(commands: Commands) -> None:
         type=positive_integer,
         help="default: a fair share of the machine's",
     )
+    up.add_argument(
+        "--lab",
+        action="store_true",
+        help="with a page, on this computer alone, that pauses, kills and damages workers and cuts links",
+    )
     add_timeout(up, START_TIMEOUT_S, "seconds to wait until all workers are ready")
     up.set_defaults(run=run_up)
     down = add_command(local, "down", "stop the local workers; their data stays", cluster=False)
     down.add_argument("--data", metavar="DIR", type=Path, help="default: the cluster that was started last")
     down.set_defaults(run=run_down)
+
+    agent = add_command(
+        commands, "lab-agent", 'what "cluster up --lab" starts, in the background', cluster=False
+    )
+    agent.add_argument("--data", metavar="DIR", type=Path, required=True, help="the cluster's folder")
+    agent.set_defaults(run=run_lab_agent)
 
     status = add_command(commands, "status", "show the workers, and who leads")
     status.set_defaults(run=run_status)
@@ -58,7 +69,12 @@ def run_new_keys(options: argparse.Namespace, _console: Console) -> Outcome:
 def run_up(options: argparse.Namespace, console: Console) -> Outcome:
     """Returns when a leader is elected and all workers take part."""
     running = local_cluster.start(
-        options.data, options.workers, options.cores_per_worker, options.timeout, console.progress.update
+        options.data,
+        options.workers,
+        options.cores_per_worker,
+        options.timeout,
+        console.progress.update,
+        lab=options.lab,
     )
     rows = [
         (
@@ -70,7 +86,16 @@ def run_up(options: argparse.Namespace, console: Console) -> Outcome:
         for worker in running.workers
     ]
     text = table(("WORKER", "ADDRESS", "MONITOR", "PID"), rows)
-    return Outcome(running.row(), f"{text}\n\n{running.leader} leads. Clients' keys: {running.keys}")
+    lab = f"\nBreak something: {local_cluster.lab_address(running.lab)}" if running.lab is not None else ""
+    return Outcome(running.row(), f"{text}\n\n{running.leader} leads. Clients' keys: {running.keys}{lab}")
+
+
+def run_lab_agent(options: argparse.Namespace, _console: Console) -> Outcome:
+    """Ends when it is asked to."""
+    from backend.lab.agent import run_agent  # only where it is needed
+
+    run_agent(options.data)
+    return Outcome({})
 
 
 def run_down(options: argparse.Namespace, _console: Console) -> Outcome:
