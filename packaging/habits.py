@@ -16,6 +16,7 @@ BENCHES: Mapping[str, tuple[str, ...]] = {
     "commit": ("test",),
     "drawn": ("test",),
     "files": ("test",),
+    "monitor": ("test",),
     "serving": ("test",),
     "soak": ("test",),
     "training": ("test", "bench"),

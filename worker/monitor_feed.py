@@ -30,7 +30,7 @@ from worker.registry import commands
 from worker.registry.registry import Outcome, Registry
 from worker.registry.rows import Change
 
-TURN_S = 0.1
+TURN_S = 0.05
 STATUS_S = 1.0
 """A status is sent when it has changed, and so often in any case: its age tells whether the node lives."""
 PIECE_ROWS = 500

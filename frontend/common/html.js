@@ -42,10 +42,10 @@ export function render(element, markup) {
 
 // Keeps the children of `container` (a tbody, a list) equal to `rows`, in order, each known by `key(row)`. Only what
 // changed is drawn again, so focus, selection and scrolling survive. `template(row)` gives one element; a row that
-// comes after the first drawing gets the class "fresh".
+// comes after the first drawing gets the class "fresh", unless `news` is false.
 const drawn = new WeakMap();
 
-export function renderRows(container, rows, key, template) {
+export function renderRows(container, rows, key, template, news = true) {
   const before = drawn.get(container);
   const after = new Map();
   let place = container.firstElementChild;
@@ -59,7 +59,7 @@ export function renderRows(container, rows, key, template) {
       if (element) {
         if (place === element) place = next;
         element.replaceWith(next);
-      } else if (before) {
+      } else if (before && news) {
         next.classList.add("fresh");
       }
       element = next;

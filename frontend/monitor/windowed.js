@@ -2,7 +2,7 @@
 
 import { renderRows } from "/common/html.js";
 
-const AROUND = 40;
+const AROUND = 24;
 
 // `scroller` is the element that scrolls, `body` the tbody; all rows must be of one height.
 export class WindowedRows {
@@ -14,6 +14,7 @@ export class WindowedRows {
   #key = null;
   #template = null;
   #height = 0;
+  #drawn = [0, 0];
 
   constructor(scroller, body) {
     this.#scroller = scroller;
@@ -22,7 +23,7 @@ export class WindowedRows {
     this.#below = spacer();
     body.before(this.#above);
     body.after(this.#below);
-    scroller.addEventListener("scroll", () => this.#place(), { passive: true });
+    scroller.addEventListener("scroll", () => this.#isOut() && this.#place(false), { passive: true });
   }
 
   // Whoever has scrolled down keeps what is in sight where it is, though rows come in at the top.
@@ -34,21 +35,30 @@ export class WindowedRows {
       this.#space(rows.length, rows.length);
       this.#scroller.scrollTop += added * this.#height;
     }
-    this.#place();
+    this.#place(added > 0);
   }
 
-  #place() {
+  // Whether what is in sight, and a little more, is not all in the document.
+  #isOut() {
+    if (!this.#height) return true;
+    const low = Math.floor(this.#scroller.scrollTop / this.#height) - 2;
+    const high = low + Math.ceil(this.#scroller.clientHeight / this.#height) + 4;
+    return (low < this.#drawn[0] && this.#drawn[0] > 0) || (high > this.#drawn[1] && this.#drawn[1] < this.#rows.length);
+  }
+
+  #place(news) {
     const rows = this.#rows;
     const height = this.#height || 1;
     const low = Math.max(0, Math.floor(this.#scroller.scrollTop / height) - AROUND);
     const seen = this.#height ? Math.ceil(this.#scroller.clientHeight / height) : 0;
     const high = Math.min(rows.length, low + seen + 2 * AROUND);
     const from = Math.min(low, high);
-    renderRows(this.#body, rows.slice(from, high), this.#key, this.#template);
+    this.#drawn = [from, high];
+    renderRows(this.#body, rows.slice(from, high), this.#key, this.#template, news);
     this.#space(from, rows.length - high);
     if (!this.#height && this.#body.firstElementChild) {
       this.#height = this.#body.firstElementChild.getBoundingClientRect().height;
-      if (this.#height) this.#place();
+      if (this.#height) this.#place(false);
     }
   }
 
