@@ -16,7 +16,7 @@ from worker.pulse import Pulse
 from worker.raft.entries import Entry, EntryKind, Membership
 from worker.raft.ready import Leadership, Role
 from worker.registry.rows import Change, ModelRow
-from worker.settings import write_address
+from worker.settings import Address, read_address, write_address
 from worker.training.job import Job
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROW_S = 0.2
 JOBS_TOLD = 8
 SHARDS_TOLD = 64
+EVERY_ADDRESS = ("0.0.0.0", "::")
 TRACEBACK_CHARACTERS = 8_000
 SPEC_TOLD = ("epochs", "batch", "lr", "seed", "shards", "steps_per_round", "optimiser")
 
@@ -118,7 +119,7 @@ class Outlook:
 
     def _monitor_said(self, frame: Frame) -> None:
         if frame.header.get("about") == "listening":
-            self._monitor = str(frame.header.get("address"))
+            self._monitor = public_address(str(frame.header.get("address")), self._node.settings.advertise)
         elif frame.header.get("about") == "failed":
             self._node.fail(Refused(str(frame.header.get("reason")), "Choose another --monitor."))
 
@@ -139,14 +140,7 @@ class Outlook:
                 "feeding": None if follower is None else follower.state.value,
             }
         return {
-            "timers": {
-                "election_timeout_s": status.election_timeout_s,
-                "due_s": max(0.0, round(node.driver.core.deadline() - now, 3)),
-            },
-            "membership": {
-                "voters": sorted(status.membership.voters),
-                "learners": sorted(status.membership.learners),
-            },
+            "election_timeout_s": status.election_timeout_s,
             "durable_index": status.durable_index,
             "last_index": status.last_index,
             "log_begins": node.entry_log.first_index(),
@@ -229,6 +223,12 @@ class Outlook:
                 text = f"{peer} is in reach again" if reached else f"{peer} is out of reach"
                 self.feed.noticed("link", text, peer=peer, reached=reached)
             self._reached[peer] = reached
+
+
+def public_address(listens: str, advertised: Address) -> str:
+    """Where others find a monitor: one that listens on all addresses is at the one that the worker is known by."""
+    host, port = read_address(listens)
+    return write_address((advertised[0] if host in EVERY_ADDRESS else host, port))
 
 
 def _details(model: ModelRow) -> dict[str, Any]:

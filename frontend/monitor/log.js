@@ -12,10 +12,10 @@ export function drawLog(state) {
   const status = state.status;
   if (!status) return;
   const entries = state.log.slice(-SHOWN).reverse();
-  document.getElementById("log-count").textContent = t("shownOf", {
-    shown: count(entries.length),
-    all: count(state.totals.log),
-  });
+  const { log_begins: first, durable_index: durable } = state.vitals;
+  const range = first ? t("logFrom", { first: count(first), durable: count(durable) }) : "";
+  const shown = t("shownOf", { shown: count(entries.length), all: count(state.totals.log) });
+  document.getElementById("log-count").textContent = `${shown} ${range}`;
   renderRows(
     document.getElementById("log-rows"),
     entries,

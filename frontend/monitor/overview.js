@@ -27,20 +27,21 @@ export function drawOverview(state) {
     ["models", status.models],
     ["records", state.totals.records],
     ["cores", status.cores],
+    ["training", state.vitals.trainers],
   ];
   render(document.getElementById("timers"), html`${timers(status, state.vitals)}`);
   render(
     document.getElementById("figures"),
-    html`${figures.map(([name, value]) => html`<div><dt>${t(name)}</dt><dd>${count(value)}</dd></div>`)}`,
+    html`${figures.map(([name, value]) => html`<div><dt>${t(`figure.${name}`)}</dt><dd>${count(value)}</dd></div>`)}`,
   );
   drawRing(status, (state.samples.at(-1)?.rates.commits ?? 0) > 0);
 }
 
 // How long this worker waits for what, in words.
 function timers(status, vitals) {
-  if (!vitals.timers) return "";
-  const wait = duration(vitals.timers.election_timeout_s);
-  const twice = duration(2 * vitals.timers.election_timeout_s);
+  if (!vitals.election_timeout_s) return "";
+  const wait = duration(vitals.election_timeout_s);
+  const twice = duration(2 * vitals.election_timeout_s);
   if (status.role === "leader") return t("timerLeader", { wait });
   const heard = vitals.peers?.[status.leader]?.heard_s;
   const silence = typeof heard === "number" ? t("timerHeard", { leader: status.leader, time: duration(heard) }) : "";

@@ -12,7 +12,10 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
 
 VITALS = {
-    "timers": {"election_timeout_s": 1.0, "due_s": 0.8},
+    "election_timeout_s": 1.0,
+    "trainers": 1,
+    "log_begins": 7,
+    "durable_index": 39,
     "last_index": 40,
     "peers": {
         "w2": {"heard_s": 0.1, "round_trip_s": 0.0021, "match_index": None},
@@ -32,6 +35,7 @@ def test_timers_peers_and_transfers_are_shown(story: Story, open_monitor: Open, 
     rows = page.locator("#cluster-rows tr")
     expect(rows.nth(1)).to_contain_text("2.1 ms")
     expect(rows.nth(2)).to_contain_text("12 s ago")
+    expect(page.locator("#log-count")).to_contain_text("On disk from 7 to 39.")
     transfers = page.locator("#transfer-rows tr")
     expect(transfers.nth(0).locator("progress")).to_have_attribute("value", "0.250")
     expect(transfers.nth(1)).to_contain_text("came")

@@ -53,6 +53,15 @@ def render(view: View, status_age_s: float | None, listeners: int) -> str:
         metric(
             name, "gauge", meaning, [(labels, float(value)) for labels, value in samples if value is not None]
         )
+    peers = view.vitals.get("peers", {})
+    for name, field, meaning in (
+        ("minka_peer_round_trip_seconds", "round_trip_s", "The last round trip to the peer."),
+        ("minka_peer_heard_seconds", "heard_s", "Time since the peer last told about itself."),
+    ):
+        told = [(peer, row.get(field)) for peer, row in peers.items()]
+        metric(name, "gauge", meaning, [({"peer": peer}, value) for peer, value in told if value is not None])
+    transfers = len(view.vitals["transfers"]) if "transfers" in view.vitals else None
+    number("minka_transfers", "gauge", "Large files on their way to this worker.", transfers)
     number("minka_monitor_status_age_seconds", "gauge", "Time since the node last spoke.", status_age_s)
     number("minka_monitor_listeners", "gauge", "Open event streams.", listeners)
     return "\n".join(lines) + "\n"

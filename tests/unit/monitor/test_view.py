@@ -181,9 +181,16 @@ def test_metrics_are_prometheus_text() -> None:
         )
     )
     view.take(change("models", "m1", {"id": "m1", "status": "done"}))
+    vitals = {
+        "transfers": [],
+        "peers": {"b": {"round_trip_s": 0.002, "heard_s": 0.1}, "c": {"round_trip_s": None}},
+    }
+    view.take({"about": "vitals", "vitals": vitals})
     text = metrics.render(view, 0.25, 3)
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["minka_records"].type == "counter"
+    assert [sample.value for sample in families["minka_peer_round_trip_seconds"].samples] == [0.002]
+    assert families["minka_transfers"].samples[0].value == 0
     assert families["minka_role"].samples[0].labels == {"worker": 'a"\\', "role": "leader"}
     assert all(family.documentation and family.type != "unknown" for family in families.values())
     assert 'minka_role{worker="a\\"\\\\",role="leader"} 1\n' in text
