@@ -20,7 +20,7 @@ const TONES = { live: "good", connecting: "", lost: "bad", failed: "bad", silent
 // Which parts are drawn again when something changes.
 const PARTS = {
   status: [drawOverview, drawCluster, drawVerdict, drawMatrix, drawLanes, drawLog],
-  vitals: [drawOverview, drawCluster, drawLanes, drawJob, drawTransfers],
+  vitals: [drawOverview, drawCluster, drawLanes, drawLog, drawJob, drawTransfers],
   samples: [drawGauges],
   rounds: [drawJob],
   files: [],
