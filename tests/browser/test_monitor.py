@@ -269,7 +269,9 @@ def test_an_answer_to_an_earlier_connection_changes_nothing(story: Story, open_m
     expect(page.locator("#connection")).to_have_text("Live")
 
 
-def test_what_happened_to_this_worker_alone_is_shown(open_monitor: Open, node: FakeNode, story: Story) -> None:
+def test_what_happened_to_this_worker_alone_is_shown(
+    open_monitor: Open, node: FakeNode, story: Story
+) -> None:
     page = open_monitor()
     events = page.locator("#events")
     expect(page.locator("#events-empty")).to_be_visible()

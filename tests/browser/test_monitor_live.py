@@ -80,9 +80,7 @@ def test_a_repair_is_seen(browser: Browser, cluster: LiveCluster) -> None:
     page.context.close()
 
 
-def test_an_election_is_seen_and_the_lost_worker_comes_back(
-    browser: Browser, cluster: LiveCluster
-) -> None:
+def test_an_election_is_seen_and_the_lost_worker_comes_back(browser: Browser, cluster: LiveCluster) -> None:
     first = cluster.leader()
     watched = next(id for id in cluster.ids if id != first)
     page = open_monitor(browser, cluster, watched)

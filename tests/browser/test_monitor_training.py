@@ -43,7 +43,9 @@ def test_timers_peers_and_transfers_are_shown(story: Story, open_monitor: Open, 
     expect(page.locator("#lanes .lane").first.locator("i[data-stage=applied]").first).to_be_attached()
 
 
-def test_a_job_shows_its_rounds_and_who_computes_what(story: Story, open_monitor: Open, node: FakeNode) -> None:
+def test_a_job_shows_its_rounds_and_who_computes_what(
+    story: Story, open_monitor: Open, node: FakeNode
+) -> None:
     page = open_monitor()
     model = next(id for id, row in story.models.items() if row["status"] == "training")
     rounds = [
@@ -88,9 +90,7 @@ def test_a_worker_that_is_silent_is_said_so(story: Story, open_monitor: Open) ->
     expect(page.locator("#connection")).to_have_text("Live")
 
 
-def test_without_javascript_the_essentials_are_tables(
-    story: Story, browser: Browser, node: FakeNode
-) -> None:
+def test_without_javascript_the_essentials_are_tables(story: Story, browser: Browser, node: FakeNode) -> None:
     context = browser.new_context(java_script_enabled=False, locale="es-AR")
     page = context.new_page()
     page.goto(node.address)
