@@ -53,9 +53,11 @@ class EventStream:
 
     def publish(self, event: str, data: Any, id: str = "") -> None:
         """Encodes the event once and queues it for every client."""
-        if not self._listeners:
-            return
-        encoded = encode_event(event, data, id)
+        if self._listeners:
+            self.send(encode_event(event, data, id))
+
+    def send(self, encoded: bytes) -> None:
+        """Queues encoded events for every client, in one piece."""
         for listener in list(self._listeners):
             if not listener.offer(encoded):
                 self.unsubscribe(listener)

@@ -1,14 +1,19 @@
 """Open pages, as far as a worker feels them: N event streams, read and thrown away. ``listeners.py HOST PORT N``.
 
+Pages are on other computers, so this process takes no time from those that it is measured with.
+
 Says "ready" once all have heard something, and ends with its standard input.
 """
 
+import os
 import selectors
 import socket
 import sys
 
 
 def main(arguments: list[str]) -> int:
+    if hasattr(os, "nice"):
+        os.nice(19)
     host, port, count = arguments[0], int(arguments[1]), int(arguments[2])
     selector = selectors.DefaultSelector()
     silent = set()

@@ -1,7 +1,7 @@
 """`dev.py bench monitor`: what a worker's monitor costs, and how it does with very much to show.
 
 Idle: CPU time of the monitor and of the node, per second, without and with one open page. Fifty open pages at the leader's
-monitor: latency of a commit with them and without, in turn; medians. Freshness: from the acknowledgement of a put to its
+monitor: latency of a commit with them and without, in turn, medians; and the CPU time of the leader's node. Freshness: from the acknowledgement of a put to its
 record in an open stream. Size: 100,000 files and 1,000,000 records beside 1,000 of each, in answers and in the frames of a
 Chromium that scrolls. Recorder: what one event of `minka trace` costs, beside a put.
 """
@@ -129,17 +129,26 @@ def pages(cluster: LiveCluster, rounds: int, puts: int) -> dict[str, float]:
     """Median milliseconds of a put of 1 KiB by one client, without pages and with 50 at the leader's monitor."""
     alone, among = [], []
     leader = cluster.leader()
+    node = cluster.processes[leader].pid
+    cpu_alone = cpu_among = 0.0
+
+    def measured(client: ClusterClient, into: list[float]) -> float:
+        before = spent_s(node)
+        into.append(statistics.median(latencies(client, puts)))
+        return spent_s(node) - before
+
     with cluster.client() as client:
         latencies(client, puts)
         for _ in range(rounds):
-            alone.append(statistics.median(latencies(client, puts)))
+            cpu_alone += measured(client, alone)
             with listening(cluster, leader, PAGES):
-                among.append(statistics.median(latencies(client, puts)))
+                cpu_among += measured(client, among)
     ratios = [with_pages / without for with_pages, without in zip(among, alone, strict=True)]
     return {
         "alone_ms": statistics.median(alone),
         "with_50_ms": statistics.median(among),
         "ratio": statistics.median(ratios),
+        "node_cpu_ratio": cpu_among / cpu_alone,
     }
 
 

@@ -25,13 +25,17 @@ from worker.monitor.search import RecordSearch
 from worker.monitor.site import Site, host_rule
 from worker.monitor.view import View
 from worker.storage.archive import RecordArchive
+from worker.training.environment import lower_priority
 
 NOTICE_S = 10.0
+NICENESS = 5
+"""Behind the node, whose commits no page may delay; before training, so that what pages show stays fresh."""
 
 
 def main() -> int:
     """Serves until the node ends; 1 when the address cannot be listened on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the node ends this process
+    lower_priority(NICENESS)
     node, settings = join_node()
     view = View()
     feed = Feed(node, view, Machine(Path(settings["data"]), os.getppid()))

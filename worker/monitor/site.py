@@ -89,8 +89,9 @@ class Site:
 
     def publish(self) -> None:
         """Tells every open page what has changed since the last call."""
-        for event, data in self._view.take_deltas():
-            self.events.publish(event, data, str(self._view.version))
+        deltas, version = self._view.take_deltas(), str(self._view.version)
+        if deltas and len(self.events):
+            self.events.send(b"".join(encode_event(event, data, version) for event, data in deltas))
 
     def _records(self, request: Request) -> Answer:
         """The last records as they come, or what is found among all there ever were."""

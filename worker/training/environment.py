@@ -56,10 +56,10 @@ def has_avx2() -> bool:
         return False
 
 
-def lower_priority() -> None:
-    """Let every other process go before this one: consensus never waits for training."""
+def lower_priority(niceness: int = NICENESS) -> None:
+    """Let other processes go before this one: consensus never waits for training. Windows knows no degrees of it."""
     if sys.platform == "win32":
         kernel32 = ctypes.windll.kernel32
         kernel32.SetPriorityClass(kernel32.GetCurrentProcess(), WINDOWS_BELOW_NORMAL)
     else:
-        os.nice(NICENESS)
+        os.nice(niceness)
