@@ -232,9 +232,9 @@ def _start_lab(data: Path, state: LocalState, started: list[ProcessMark]) -> Loc
     lab = state.lab
     if lab is None or (lab.process is not None and is_running(lab.process)):
         return state
-    frozen = getattr(sys, "frozen", False)
-    program = [sys.executable] if frozen else [sys.executable, "-m", "backend"]
-    process = start_detached([*program, "lab-agent", "--data", str(data)], data / LAB_LOG_FILE)
+    process = start_detached(
+        [*_program("minka", "backend"), "lab-agent", "--data", str(data)], data / LAB_LOG_FILE
+    )
     started.append(process)
     state = replace(state, lab=replace(lab, process=process))
     save_state(data, state)
@@ -259,18 +259,18 @@ def _start_missing(
     return state
 
 
-def _command(data: Path, state: LocalState, worker: LocalWorker) -> list[str]:
-    """A frozen program has no interpreter to start: there `minka-worker` lies beside it."""
-    frozen = getattr(sys, "frozen", False)
+def _program(name: str, package: str) -> list[str]:
+    """How a program of ours is started. A frozen one has no interpreter: there the others lie beside it."""
+    if not getattr(sys, "frozen", False):
+        return [sys.executable, "-m", package]
     suffix = ".exe" if sys.platform == "win32" else ""
-    program = (
-        [str(Path(sys.executable).with_name(f"minka-worker{suffix}"))]
-        if frozen
-        else [sys.executable, "-m", "worker"]
-    )
+    return [str(Path(sys.executable).with_name(f"{name}{suffix}"))]
+
+
+def _command(data: Path, state: LocalState, worker: LocalWorker) -> list[str]:
     peers = ",".join(f"{each.id}={each.door or each.address}" for each in state.workers)
     return [
-        *program,
+        *_program("minka-worker", "worker"),
         *("--id", worker.id),
         *("--data", str(data / worker.id)),
         *("--listen", worker.address),

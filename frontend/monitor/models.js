@@ -1,6 +1,6 @@
 // Every model with its training's progress.
 
-import { drawEvaluation, evaluationWords } from "/common/confusion.js";
+import { evaluationWords } from "/common/confusion.js";
 import { count, digest, share, size, when } from "/common/format.js";
 import { html, renderRows } from "/common/html.js";
 import { t } from "/texts.js";
@@ -26,7 +26,7 @@ export function drawModels(state) {
         ${model.test_accuracy !== null && model.test_accuracy !== undefined && html`<span><strong>${share(model.test_accuracy)}</strong> ${t("accuracy")}</span>`}
         <span>${when(model.created)}</span>
       </p>
-      ${model.evaluation && html`<details><summary>${evaluationWords(model.evaluation)}</summary>${drawEvaluation(model.evaluation)}</details>`}
+      ${model.evaluation && html`<p class="about">${evaluationWords(model.evaluation)}</p>`}
       ${model.digest && html`<p class="about">${digest(model.digest, 16)}<span>${size(model.bytes)}</span></p>`}
     </li>`,
   );

@@ -1,5 +1,6 @@
 // One job: its rounds as a chart, who computes which shard, and why it failed if it did.
 
+import { drawEvaluation, evaluationWords } from "/common/confusion.js";
 import { count, decimal, duration, share } from "/common/format.js";
 import { html, render } from "/common/html.js";
 import { drawChart } from "/chart.js";
@@ -40,6 +41,8 @@ export function drawJob(state) {
   document.getElementById("job-chart").toggleAttribute("hidden", rounds.length < 2);
   if (rounds.length >= 2) drawChart(document.getElementById("job-chart"), rounds, model.rounds);
   render(document.getElementById("job-shards"), html`${job ? shards(job) : ""}`);
+  const found = model.evaluation;
+  render(document.getElementById("job-evaluation"), html`${found && html`<h3>${evaluationWords(found)}</h3>${drawEvaluation(found)}`}`);
   render(document.getElementById("job-error"), html`${model.error && failure(model)}`);
 }
 

@@ -1,9 +1,9 @@
 """`dev.py bench monitor`: what a worker's monitor costs, and how it does with very much to show.
 
 Idle: CPU time of the monitor and of the node, per second, without and with one open page. Fifty open pages at the leader's
-monitor: latency of a commit with them and without, in turn, medians; and the CPU time of the leader's node. Freshness: from the acknowledgement of a put to its
-record in an open stream. Size: 100,000 files and 1,000,000 records beside 1,000 of each, in answers and in the frames of a
-Chromium that scrolls. Recorder: what one event of `minka trace` costs, beside a put.
+monitor: latency of a commit with them and without, in turn, medians; and the CPU time of the leader's node. Freshness: from
+the acknowledgement of a put to its record in an open stream. Size: 100,000 files and 1,000,000 records beside 1,000 of
+each, in answers and in the frames of a Chromium that scrolls. Recorder: what one event of `minka trace` costs, beside a put.
 """
 
 import argparse

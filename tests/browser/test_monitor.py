@@ -57,11 +57,14 @@ def test_what_a_model_is_worth_is_drawn(story: Story, open_monitor: Open) -> Non
     found = {"inputs": "test.npz", "images": 4, "accuracy": 0.75, "labels": ["cat", "<b>"], "client": "ana"}
     wrong = {"image": 3, "label": "<b>", "said": "cat", "probability": 0.9}
     found |= {"confusion": [[2, 0], [1, 1]], "worst": [wrong], "time": 1_760_000_000.0, "index": 31}
-    story.evaluate(next(iter(story.models)), found)
-    page.locator("summary", has_text="75% of 4 right").click()
-    expect(page.locator("#model-rows svg.confusion")).to_be_visible()
-    expect(page.locator("#model-rows svg title", has_text="<b> taken for cat: 1")).to_have_count(1)
-    expect(page.locator("#model-rows .worst")).to_contain_text("<b> as cat")
+    model = next(iter(story.models))
+    story.evaluate(model, found)
+    expect(page.locator("#model-rows")).to_contain_text("75% of 4 right")
+    page.locator(f"[data-model={model}]").click()
+    shown = page.locator("#job-evaluation")
+    expect(shown.locator("svg.confusion")).to_be_visible()
+    expect(shown.locator("svg title", has_text="<b> taken for cat: 1")).to_have_count(1)
+    expect(shown.locator(".worst")).to_contain_text("<b> as cat")
 
 
 def test_an_election_is_seen(story: Story, open_monitor: Open) -> None:
