@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from backend.desktop.bridge import Bridge
 from tests.browser.conftest import Open
 from tests.browser.fake_cluster import FakeCluster, furnish
-from tests.browser.hands import PAGES, draw_seven, drop, inked, visit
+from tests.browser.hands import PAGES, draw_seven, drop, drop_on_window, inked, visit
 from tests.browser.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -266,6 +266,26 @@ class TestTryIt:
         expect(page.locator("#verdict .big")).to_have_text("7")
         assert cluster.predicted == [picture.read_bytes()]
         assert len(cluster.files) == files
+
+    @pytest.mark.parametrize("how", ["browser", "window"])
+    def test_several_pictures_are_answered_one_by_one(
+        self, bridge: Bridge, cluster: FakeCluster, open_page: Open, tmp_path: Path, how: str
+    ) -> None:
+        furnish(cluster)
+        paths = [tmp_path / f"digit-{number}.png" for number in range(3)]
+        for shade, path in enumerate(paths):
+            Image.new("L", (28, 28), 90 + shade).save(path)
+        page = open_page("try")
+        expect(page.locator("#model")).not_to_have_value("")
+        if how == "browser":
+            drop(page, paths, "#pad")
+        else:
+            drop_on_window(page, bridge, paths)
+        expect(page.locator("#pictures .thumb")).to_have_text(["7 · 93.1%"] * 3)
+        page.get_by_title("digit-2.png").click()
+        until(lambda: cluster.predicted[-1] == paths[2].read_bytes())
+        page.get_by_role("button", name="Clear").click()
+        expect(page.locator("#pictures")).to_be_hidden()
 
     def test_what_is_no_picture_is_said(self, cluster: FakeCluster, open_page: Open, tmp_path: Path) -> None:
         furnish(cluster)

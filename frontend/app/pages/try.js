@@ -7,6 +7,7 @@ import { icons } from "/icons.js";
 import { drawBars } from "/parts/bars.js";
 import { DrawingPad } from "/parts/drawing_pad.js";
 import { setDropTarget } from "/parts/drop.js";
+import { PictureAnswers } from "/parts/picture_answers.js";
 import { toast } from "/parts/toast.js";
 import { connection, models } from "/stores.js";
 import { failureText, t } from "/words.js";
@@ -24,6 +25,7 @@ export function mountTry(root, wanted) {
       <section class="card answer" aria-labelledby="answer-title">
         <header><h2 id="answer-title">${t("try.answer")}</h2></header>
         <div class="card-body">
+          <div id="pictures" class="pictures" hidden></div>
           <div class="verdict" id="verdict" aria-live="polite"></div>
           <div class="bars" id="bars"></div>
           <div class="receipt" id="receipt"></div>
@@ -44,18 +46,29 @@ export function mountTry(root, wanted) {
     }
   };
 
+  const several = new PictureAnswers(find("pictures"), ({ blob, name }) => show(blob, name));
+  const showAll = async (pictures) => {
+    if (!pictures.length) return;
+    await show(pictures[0].blob, pictures[0].name);
+    several.show(pictures, () => find("model").value);
+  };
+
   sketch.addEventListener("change", async () => {
-    if (sketch.empty) asker.forget();
+    if (sketch.empty) {
+      asker.forget();
+      several.clear();
+    }
     else if (sketch.drawn) asker.ask(await sketch.blob());
   });
-  pad.addEventListener("pictures", ({ detail: [{ blob, name }] }) => show(blob, name));
+  pad.addEventListener("pictures", ({ detail }) => showAll(detail));
   find("model").addEventListener("change", () => asker.again());
   setDropTarget({
     label: () => t("try.release"),
-    files: ([first]) => first && show(first.file, first.name),
-    handles: async ([offer]) => {
+    files: (list) => showAll(list.map(({ file, name }) => ({ blob: file, name }))),
+    handles: async (offers) => {
       try {
-        show(await requestBlob(`/api/handles/${offer.handle}`), offer.name);
+        const blobs = await Promise.all(offers.map(({ handle }) => requestBlob(`/api/handles/${handle}`)));
+        await showAll(blobs.map((blob, place) => ({ blob, name: offers[place].name })));
       } catch (error) {
         if (!(error instanceof BridgeError)) throw error;
         toast(failureText(error), { tone: "bad" });
@@ -74,6 +87,7 @@ export function mountTry(root, wanted) {
   ];
   return () => {
     endings.forEach((end) => end());
+    several.clear();
     asker.forget();
   };
 }

@@ -11,6 +11,7 @@ export const trial = {
   "try.undo": { en: "Undo", es: "Deshacer" },
   "try.image": { en: "Choose a picture", es: "Elegir una imagen" },
   "try.release": { en: "Let go to ask about this picture", es: "Suelta para preguntar por esta imagen" },
+  "try.pictures": { en: "What each picture is taken for", es: "Por qué se toma cada imagen" },
   "try.answer": { en: "Answer", es: "Respuesta" },
   "try.waiting": { en: "What the model sees appears here.", es: "Aquí aparece lo que ve el modelo." },
   "try.sure": { en: "{share} sure", es: "{share} de certeza" },
