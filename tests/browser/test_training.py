@@ -1,11 +1,13 @@
 """Training in the page: what is chosen, what is seen meanwhile, and what two models have reached."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from backend.desktop.bridge import Bridge
+from shared.messages import TrainSpec
 from tests.browser.conftest import Open
 from tests.browser.fake_cluster import FakeCluster, furnish, picture
 from tests.browser.hands import drop, drop_on_window, visit
@@ -102,6 +104,13 @@ class TestTraining:
         assert (spec.arch, spec.epochs, spec.optimiser) == ("dense 256, dropout 0.3, dense", 7, "nesterov")
         assert (spec.momentum, spec.schedule, spec.rotation) == (0.8, "constant", 12.5)
         assert (spec.lr, spec.batch, spec.shards) == (None, None, None), "what is left out is the cluster's"
+
+    def test_every_field_of_a_spec_can_be_chosen(self, cluster: FakeCluster, open_page: Open) -> None:
+        furnish(cluster)
+        page = open_page("train")
+        expect(page.locator("[name=inputs]")).to_be_attached()
+        offered = page.evaluate("[...document.querySelector('#form').elements].map(each => each.name)")
+        assert {field.name for field in dataclasses.fields(TrainSpec)} <= set(offered)
 
     @pytest.mark.parametrize("how", ["browser", "window"])
     def test_a_folder_of_images_by_class_is_packed_and_chosen(

@@ -14,7 +14,7 @@ const GROUPS = [
     ["lr", 0, 100, "any"], ["batch", 1, 4096, 1], ["momentum", 0, 0.999, "any"], ["weight_decay", 0, 10, "any"],
     ["label_smoothing", 0, 0.9, "any"], ["averaging", 0, 1, "any"], ["loss", ["", "cross-entropy", "squared"]],
   ]],
-  ["variety", [["shift", 0, 16, 1], ["rotation", 0, 180, "any"]]],
+  ["variety", [["shift", 0, 16, 1], ["rotation", 0, 180, "any"], ["thickness", 0, 1, "any"]]],
   ["spreading", [["shards", 1, 256, 1], ["steps_per_round", 1, 1000000, 1], ["seed", 0, 2147483647, 1]]],
 ];
 

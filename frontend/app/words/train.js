@@ -62,6 +62,8 @@ export const train = {
   "train.shift.text": { en: "Moves images by up to so many pixels", es: "Mueve las imágenes hasta estos píxeles" },
   "train.rotation": { en: "Rotation", es: "Rotación" },
   "train.rotation.text": { en: "Turns images by up to so many degrees", es: "Gira las imágenes hasta estos grados" },
+  "train.thickness": { en: "Thicker strokes", es: "Trazos más gruesos" },
+  "train.thickness.text": { en: "For this part of drawn images, 0 to 1", es: "En esta parte de las imágenes dibujadas, 0 a 1" },
   "train.steps_per_round": { en: "Steps per round", es: "Pasos por ronda" },
   "train.steps_per_round.text": { en: "Between two averages; more for slow links", es: "Entre dos promedios; más si la red es lenta" },
   "train.shards.text": { en: "Parts that are learned side by side", es: "Partes que se aprenden a la vez" },
