@@ -285,7 +285,10 @@ class AddExample:
 
 @value
 class FindDataset:
-    """-> {"dataset": {"id", "name", "examples", "digest", "labels": {label: how many}}}; `Train` takes the id."""
+    """-> {"dataset": {"id", "name", "examples", "digest", "classes": how many labels, "labels": {label: how many}}}
+
+    The first 1,000 labels; `Train` takes the id.
+    """
 
     op: ClassVar[str] = "dataset"
     dataset: str

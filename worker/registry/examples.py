@@ -21,6 +21,8 @@ EXAMPLES_LIMIT = 1_000_000
 """In one data set."""
 DATASETS_LIMIT = 10_000
 LABEL_CHARACTERS = 200
+LABELS_TOLD = 1_000
+"""In one answer: what fits a frame's header."""
 DUMPED_ROWS = 500
 FORBIDDEN = frozenset("/\\:")
 """In a label: an archive of images has one folder for each label."""
@@ -136,9 +138,10 @@ class DataSets:
         return None if known is None else known.row
 
     def find(self, wanted: str) -> dict[str, Any]:
-        """The data set of this name, and how many examples each label has. Raises `Refused`."""
+        """The data set of this name, and how many examples each of its first labels has. Raises `Refused`."""
         known = self._find(wanted)
-        return known.row.public() | {"labels": {label: len(rows) for label, rows in known.by_label.items()}}
+        labels = {label: len(rows) for label, rows in islice(known.by_label.items(), LABELS_TOLD)}
+        return known.row.public() | {"classes": len(known.by_label), "labels": labels}
 
     def after(self, id: int, count: int) -> Iterator[dict[str, Any]]:
         """Up to `count` data sets whose ids are above `id`, in the order of their ids, for a list of them."""

@@ -1,8 +1,11 @@
 """Data sets that grow: what goes in, what is refused, and that a job learns from what there was when it was created."""
 
+import json
+
 import pytest
 
 from shared.errors import Refused
+from shared.frames import MAX_HEADER_BYTES
 from shared.messages import INLINE_BYTES
 from tests.unit.registry.test_registry import SPEC, Bench
 from worker.registry import commands, examples
@@ -100,6 +103,17 @@ def test_data_sets_are_listed_page_by_page() -> None:
     ]
     assert [row["name"] for row in bench.registry.datasets.after(0, 1)] == ["ants"]
     assert [row["name"] for row in bench.registry.datasets.after(listed[0]["id"], 10)] == ["bees"]
+
+
+def test_of_many_labels_as_many_are_counted_as_fit_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "LABELS_TOLD", 2)
+    bench = Bench()
+    for label in ("a", "b", "c", "a"):
+        add(bench, label)
+    found = bench.registry.datasets.find("ants")
+    assert (found["labels"], found["classes"]) == ({"a": 2, "b": 1}, 3)
+    longest = {"\U0001f9f6" * examples.LABEL_CHARACTERS: examples.EXAMPLES_LIMIT}
+    assert 1_000 * len(json.dumps(longest, ensure_ascii=False).encode()) < MAX_HEADER_BYTES
 
 
 def test_the_newest_examples_come_first_of_all_or_of_one_label() -> None:
