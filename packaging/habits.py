@@ -17,7 +17,7 @@ BENCHES: Mapping[str, tuple[str, ...]] = {
     "drawn": ("test",),
     "files": ("test",),
     "monitor": ("test",),
-    "serving": ("test",),
+    "serving": ("test", "bench"),
     "soak": ("test",),
     "training": ("test", "bench"),
 }

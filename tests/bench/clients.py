@@ -1,9 +1,9 @@
 """Closed-loop clients in one process: each sends its next request when the last one is answered.
 
 `python -m tests.bench.clients` is started by the benches, so that the load has a core's share of its own:
-``minka|etcd put|read CLIENTS SECONDS HOST:PORT [ID KEY]``, or ``minka predict`` with several ``HOST:PORT`` and ``ID`` behind
-commas, and a MODEL at the end. Requests are bytes before the clock starts, ours as etcd's: what making them costs is not
-the system's. It prints one JSON object, {"rate", "p50_ms", "p99_ms"}.
+``minka|etcd put|read CLIENTS SECONDS HOST:PORT [ID KEY]``, ``minka predict`` with several ``HOST:PORT`` and ``ID`` behind
+commas, and a MODEL at the end, or ``http predict``. The requests are there as bytes before the clock starts, ours as the
+others': what making them costs is not the cluster's. It prints one JSON object, {"rate", "p50_ms", "p99_ms"}.
 """
 
 import base64
@@ -153,16 +153,19 @@ class MinkaClient:
             self._next()
 
 
-class EtcdClient:
-    """One keep-alive connection to etcd's HTTP gateway: puts of 1 KiB, or linearizable ranges."""
+class HttpClient:
+    """One keep-alive connection that asks the same again and again: `path` with this body."""
 
-    def __init__(self, loop: Loop, address: tuple[str, int], number: int, op: str, meter: Meter) -> None:
-        value = base64.b64encode(os.urandom(VALUE_BYTES)).decode()
-        key = base64.b64encode(f"key-{number}".encode()).decode()
-        body = json.dumps({"key": key, "value": value} if op == "put" else {"key": key}).encode()
-        path = "put" if op == "put" else "range"
-        head = f"POST /v3/kv/{path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._request = head.encode() + body
+    def __init__(
+        self, loop: Loop, address: tuple[str, int], path: str, kind: str, body: bytes, meter: Meter
+    ) -> None:
+        lines = (
+            f"POST {path} HTTP/1.1",
+            "Host: bench",
+            f"Content-Type: {kind}",
+            f"Content-Length: {len(body)}",
+        )
+        self._request = "\r\n".join((*lines, "", "")).encode() + body
         self._meter = meter
         self._received = b""
         self._socket = socket.create_connection(address)
@@ -180,7 +183,7 @@ class EtcdClient:
     def _readable(self, _: int) -> None:
         data = self._socket.recv(65_536)
         if not data:
-            raise SystemExit("etcd closed a connection")
+            raise SystemExit("the server closed a connection")
         self._received += data
         head, found, body = self._received.partition(b"\r\n\r\n")
         if not found:
@@ -199,11 +202,25 @@ class EtcdClient:
         self._next()
 
 
+def etcd(loop: Loop, address: tuple[str, int], number: int, op: str, meter: Meter) -> HttpClient:
+    """Puts of 1 KiB, or linearizable ranges, through etcd's HTTP gateway."""
+    value = base64.b64encode(os.urandom(VALUE_BYTES)).decode()
+    key = base64.b64encode(f"key-{number}".encode()).decode()
+    body = json.dumps({"key": key, "value": value} if op == "put" else {"key": key}).encode()
+    path = "/v3/kv/put" if op == "put" else "/v3/kv/range"
+    return HttpClient(loop, address, path, "application/json", body, meter)
+
+
+def http(loop: Loop, address: tuple[str, int], meter: Meter) -> HttpClient:
+    """Predictions of one image by `tests.bench.http_rival`."""
+    return HttpClient(loop, address, "/predict", "application/octet-stream", next(digits()), meter)
+
+
 def main(arguments: list[str]) -> None:
     """See the module's docstring."""
     system, op, clients, seconds, where, *more = arguments
     loop, meter, addresses = Loop(), Meter(), [read_address(one) for one in where.split(",")]
-    kept: list[MinkaClient | EtcdClient] = []
+    kept: list[MinkaClient | HttpClient] = []
     if system == "minka":
         workers, key, model = more[0].split(","), bytes.fromhex(more[1]), "".join(more[2:])
         places = list(zip(addresses, workers, strict=True))
@@ -211,11 +228,14 @@ def main(arguments: list[str]) -> None:
         for number in range(int(clients)):
             place = places[number % len(places)]
             kept.append(MinkaClient(loop, *place, key, op, meter, prepared, model))
+    elif system == "http":
+        kept += [http(loop, addresses[0], meter) for _ in range(int(clients))]
     else:
-        kept += [EtcdClient(loop, addresses[0], number, op, meter) for number in range(int(clients))]
+        kept += [etcd(loop, addresses[0], number, op, meter) for number in range(int(clients))]
     meter.begin()
     for client in kept:
         client.begin()
+    loop.now = time.monotonic()  # it stood still while the requests were made
     loop.call_later(float(seconds), loop.stop)
     loop.run(lambda: None)
     print(json.dumps(meter.result()))

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -128,6 +129,23 @@ def test_killing_workers_under_load_costs_retries_and_no_error(start_cluster: St
         wait_for("the monitor shows the last one", lambda id=id: last_shown(cluster, id) == rows[-1])  # type: ignore[misc]
     bodies = {(number, answer.body) for number, answer in load.answers}
     assert len(bodies) == len({number for number, _ in bodies}), "an image was answered in two ways"
+
+
+def test_a_worker_that_dies_with_a_request_in_its_hands_costs_a_retry(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    victim = next(id for id in cluster.ids if id != cluster.leader())
+    pictures = images(3)
+    with cluster.client() as client, ThreadPoolExecutor(len(pictures)) as threads:
+        model = finished(client, train(client, **SPEC))["id"]
+        asked = [ask(client, model, picture).header["worker"] for picture in pictures]
+        assert set(asked) == set(cluster.ids), "they take turns"
+        cluster.pause(victim)
+        answers = [threads.submit(ask, client, model, picture) for picture in pictures]
+        wait_for("the others answer", lambda: sum(answer.done() for answer in answers) == 2)
+        cluster.kill(victim)
+        found = [answer.result() for answer in answers]
+    assert victim not in {answer.header["worker"] for answer in found}
+    assert [predictions.read(answer).recorded for answer in found] == [True] * 3
 
 
 def test_no_prediction_fails_while_an_alias_moves_under_load(start_cluster: Start) -> None:
