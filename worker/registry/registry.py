@@ -123,8 +123,9 @@ class Registry:
         """Whether any row names these bytes."""
         if digest in self._table.contents or digest in self.datasets.contents:
             return True
-        blobs = itertools.chain.from_iterable(model.blobs for model in self.models.values())
-        return any(named.digest == digest for named in itertools.chain(self._waiting_sources(), blobs))
+        if any(row.digest == digest for row in self._waiting_sources()):
+            return True
+        return any(blob.digest == digest for model in self.models.values() for blob in model.blobs)
 
     def _waiting_sources(self) -> Iterator[FileRow]:
         """Of jobs still to be prepared."""
