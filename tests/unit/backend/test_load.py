@@ -85,7 +85,7 @@ def test_a_report_marks_what_happened_to_the_leader(tmp_path: Path) -> None:
     )
     write_report(tmp_path / "r.html", LoadPlan(1, 1, 1, 1, 1), run)
     page = (tmp_path / "r.html").read_text()
-    assert page.count("<line") == 2
+    assert page.count('<line class="mark"') == 2 + 3  # and the percentiles
     assert "w1 killed, 1.00 s" in page
     assert "&lt;w2&gt; leads, 1.50 s" in page
 
