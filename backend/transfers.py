@@ -18,6 +18,7 @@ from backend.client import Answer, ClusterClient
 from shared.errors import BytesMissing, MinkaError, NotLeader, Refused, TimedOut, Unreachable
 from shared.messages import (
     CHUNK_BYTES,
+    FILE_BYTES,
     INLINE_BYTES,
     NAME_CHARACTERS,
     AbandonUpload,
@@ -100,6 +101,8 @@ def _store(
     """The answer to the command that `make` makes of a ticket, the digest and the size, once its bytes are where they are
     needed."""
     with _opened(source) as stream:
+        if (size_bytes := stream.seek(0, io.SEEK_END)) > FILE_BYTES:
+            raise Refused(f"A file has at most {FILE_BYTES:,} bytes, {name!r} {size_bytes:,}.", "Split it.")
         digest, size_bytes = _digest(stream)
         if size_bytes <= INLINE_BYTES:
             stream.seek(0)

@@ -18,6 +18,9 @@ from shared.value import value
 INLINE_BYTES = 65_536
 """Files up to this size ride in the log entry; larger ones are uploaded as blobs first."""
 
+FILE_BYTES = 4 * 1_073_741_824
+"""The largest file."""
+
 CHUNK_BYTES = 1_048_576
 """The most bytes of a blob in one frame's body."""
 

@@ -161,7 +161,7 @@ class Requests:
     # --- files
 
     def _begin_upload(self, request: Request, asked: messages.BeginUpload) -> None:
-        blob = named_blob(asked.digest, asked.size_bytes)
+        blob = _file_blob(asked.digest, asked.size_bytes)
         if not self._node.store.use(blob.digest):
             self._node.space.check(blob.size_bytes)
         # A leader that was deposed and does not know it must not say that the bytes are where they are needed.
@@ -196,7 +196,7 @@ class Requests:
     def _propose_with_bytes(self, request: Request, command: commands.PutFile | commands.AddExample) -> None:
         """A command that names bytes: few of them come with it, more were uploaded before."""
         self._node.space.check(min(command.size_bytes, INLINE_BYTES))
-        blob = named_blob(command.digest, command.size_bytes)
+        blob = _file_blob(command.digest, command.size_bytes)
         if blob.size_bytes <= INLINE_BYTES:
             if len(request.body) != blob.size_bytes or commands.digest_of(request.body) != blob.digest:
                 raise Refused("The bytes are not those that the digest names.", "Send the file again.")
@@ -353,6 +353,12 @@ def read_small(
         node.transfers.run(node.small_file(digest, index), came)
     except Corrupt as damage:
         raise Refused(f"The copy of this worker is damaged: {damage}", "Ask another worker.") from damage
+
+
+def _file_blob(digest: str, size_bytes: int) -> Blob:
+    if size_bytes > messages.FILE_BYTES:
+        raise Refused(f"A file has at most {messages.FILE_BYTES:,} bytes, this one {size_bytes:,}.")
+    return named_blob(digest, size_bytes)
 
 
 def named_blob(digest: str, size_bytes: int) -> Blob:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.transfers import Cancelled, add_example, fetch, upload
+from backend.local_names import free_path
+from backend.transfers import Cancelled, add_example, download, fetch, upload
 from shared.errors import AccessDenied, MinkaError, NoSpace, Refused
 from shared.messages import Files, FindFile, Put, Remove, Verify
 from tests.live.cluster import LiveCluster, wait_for
@@ -210,6 +211,48 @@ def test_the_same_content_costs_its_bytes_once(start_cluster: Start) -> None:
         upload(client, small, "after the restart", no_progress)
         assert fetch(client, rows[1]["digest"], rows[1]["bytes"]) == small
         assert equal_everywhere(client.call(Verify()).header, 3)
+
+
+NAMES = [
+    *(
+        "../../escaped",
+        "..",
+        ".",
+        "/absolute",
+        "C:\\Windows\\x.ini",
+        "\\\\host\\share",
+        "a\0b",
+        "NUL",
+        "CON.txt",
+        "a/b",
+        "a\\b",
+    ),
+    *("invoice\u202egpj.exe", "\u200f\u0627", "ñ.png", "n\u0303.png", "🦙", "a\nb", "~", "$(x)", "x" * 1_024),
+]
+
+
+def test_names_are_data_on_every_worker_and_on_the_way_back(start_cluster: Start, tmp_path: Path) -> None:
+    cluster = start_cluster()
+    with cluster.client() as client:
+        rows = {name: upload(client, name.encode(), name, no_progress) for name in NAMES}
+        assert {name: row["name"] for name, row in rows.items()} == dict(zip(NAMES, NAMES, strict=True))
+        assert [row["name"] for row in client.call(Files()).header["files"]] == NAMES
+        for name in NAMES:  # also those that look alike are told apart
+            assert client.call(FindFile(name)).header["file"]["id"] == rows[name]["id"]
+        cluster.ready()
+        for id in cluster.ids:
+            wait_for(
+                f"all names in the monitor of {id}",
+                lambda id=id: [row["name"] for row in cluster.monitor(id, "/api/files")["files"]] == NAMES,
+            )
+        target = tmp_path / "back"
+        target.mkdir()
+        before = set(tmp_path.iterdir())
+        for name in NAMES:
+            row = rows[name]
+            download(client, row, free_path(target, name, f"file-{row['id']}"), no_progress)
+        assert set(tmp_path.iterdir()) == before
+        assert sorted(path.read_bytes() for path in target.iterdir()) == sorted(map(str.encode, NAMES))
 
 
 def test_a_repeated_command_is_applied_once(start_cluster: Start) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backend import transfers
 from backend.client import ClusterClient
 from backend.transfers import Cancelled, download, fetch, upload
 from shared.errors import BytesMissing, NoSpace, OutcomeUnknown, Refused
@@ -193,6 +194,18 @@ def test_a_file_that_changes_while_it_is_uploaded_is_told(
 def test_a_file_that_is_missing_is_told(connect: Connect, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="cannot be read"):
         upload(connect(0), tmp_path / "none", "none")
+
+
+def test_a_file_above_4_gib_is_refused_before_a_byte_is_read(
+    cluster: FakeCluster, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate(4 * 2**30 + 1)  # a hole: it takes no space
+    monkeypatch.setattr(transfers, "_digest", lambda stream: pytest.fail("it was read"))
+    with pytest.raises(Refused, match="at most 4,294,967,296 bytes"):
+        upload(connect(0), path, "huge")
+    assert cluster.files == []
 
 
 @pytest.mark.parametrize("name", ["ñandú 🦙 \u202e.png", "../../etc/passwd", "a\nb", "\\\\host\\share", "."])

@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import BytesMissing, Refused
 from shared.fields import encode
-from shared.messages import AddExample, Put, Ticket
+from shared.messages import AddExample, BeginUpload, Put, Ticket
 from tests.unit.node.fakes import FakeRequest
 from worker.registry.commands import AddExample as AddExampleCommand
 from worker.registry.commands import PutFile
@@ -28,12 +28,17 @@ class Bench:
         self.proposed: list[tuple[Any, bytes, Any]] = []
         node: Any = SimpleNamespace(
             registry=self.registry,
-            driver=SimpleNamespace(leads=True, propose=lambda *proposal: self.proposed.append(proposal)),
+            driver=SimpleNamespace(leads=True, propose=lambda *it: self.proposed.append(it), read=self.read),
+            store=SimpleNamespace(use=lambda digest: False),
             space=SimpleNamespace(check=lambda size_bytes: None),
             time_ms=lambda: 7,
             predictions=None,
         )
         self.requests = Requests(node)
+        self.reads = 0
+
+    def read(self, readable: Any) -> None:
+        self.reads += 1
 
     def put(self, body: bytes = DATA, asked: Any = None) -> FakeRequest:
         asked = asked or Put(Ticket(1, 2, 3), "name", DIGEST, len(DATA))
@@ -88,3 +93,11 @@ def test_an_empty_file_has_nothing_to_save(bench: Bench) -> None:
     bench.registry._table.add(FileRow(5, "first", 0, empty, 0))
     bench.put(b"", Put(Ticket(1, 2, 3), "name", empty, 0))
     assert not bench.proposed[0][0].held
+
+
+@pytest.mark.parametrize(("size_bytes", "fits"), [(4 * 2**30, True), (4 * 2**30 + 1, False)])
+def test_a_file_has_at_most_4_gib(bench: Bench, size_bytes: int, fits: bool) -> None:
+    for asked in (Put(Ticket(1, 2, 3), "name", DIGEST, size_bytes), BeginUpload(DIGEST, size_bytes)):
+        request = bench.put(b"", asked)
+        assert request.answer is None if fits else "at most 4,294,967,296" in str(request.answer)
+    assert bench.reads == (2 if fits else 0)
