@@ -159,7 +159,7 @@ class Repairs:
             key: Key = ("entry", entry.index)
             if error is None:
                 self._done(key, None)
-                self._node.scrubber.segment_was_mended(segment)
+                self._node.scrubber.look_at_segment(segment)
             else:
                 self._again(key, error, lambda: self._ask_for_entry(entry.index))
 
@@ -200,7 +200,7 @@ class Repairs:
             log.release(number)
             if error is None:
                 self._done(key, None)
-                self._node.scrubber.segment_was_mended(number)
+                self._node.scrubber.look_at_segment(number)
             else:
                 self._again(key, error, lambda: self._lay_anew(number, stretch))
 

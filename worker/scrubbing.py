@@ -64,8 +64,8 @@ class Scrubber:
         else:
             self._hurry(self._bytes, digest)
 
-    def segment_was_mended(self, number: int) -> None:
-        """There may be more damage behind what was mended in this segment of the log."""
+    def look_at_segment(self, number: int) -> None:
+        """There may be damage in this segment of the log: behind what was just mended, or because it could not be read."""
         self._hurry(self._segment, number)
 
     def _hurry(self, look_at: Callable[[Any], Look | None], what: str | int) -> None:

@@ -195,6 +195,8 @@ class Snapshots:
             self._child.stop()
             if isinstance(answer, MinkaError):
                 self._give_up(f"no snapshot could be made: {answer}")
+                for number in self._node.entry_log.segments():  # it may have met damage in one of them
+                    self._node.scrubber.look_at_segment(number)
             elif answer["digest"] != job.digest:
                 self._give_up(f"the snapshot at entry {job.index} holds another state than this worker")
             else:

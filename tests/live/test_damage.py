@@ -116,6 +116,21 @@ def test_the_scrubber_finds_what_is_between_the_entries_of_the_log(start_cluster
     assert "ALARM" not in cluster.log("w2")
 
 
+def test_damage_that_a_snapshot_meets_in_the_log_is_repaired_at_once(start_cluster: Start) -> None:
+    cluster = start_cluster(options=("--compact-entries", "40", *RARELY))
+    with cluster.client() as client:
+        data = random.Random(1).randbytes(2_000)
+        upload(client, data, "small")
+        wait_for("all copies", lambda: whole_on(client, ALL))
+        (path,) = in_log(cluster, "w2", data)
+        flip(path, path.read_bytes().rindex(b"MBAT", 0, path.read_bytes().index(data)) + 9)
+        for number in range(50):
+            upload(client, b"%d" % number, "more")
+        assert_told(cluster, "w2")
+        wait_for("all copies again", lambda: whole_on(client, ALL))
+    assert "no snapshot could be made" in cluster.log("w2")
+
+
 def test_a_leader_repairs_an_old_entry_that_a_laggard_needs_and_leads_on(start_cluster: Start) -> None:
     cluster = start_cluster(options=RARELY)
     data = random.Random(1).randbytes(2_000)
@@ -199,8 +214,9 @@ def assert_told(cluster: LiveCluster, id: str) -> None:
             notices = cluster.monitor(id, "/api/notices")["notices"]
         except OSError:
             return None  # it is starting
-        found = [notice["kind"] for notice in notices] == ["damage", "repair"]
-        return [notice["time"] for notice in notices] if found else None
+        told = [notice for notice in notices if notice["kind"] in ("damage", "repair")]
+        found = [notice["kind"] for notice in told] == ["damage", "repair"]
+        return [notice["time"] for notice in told] if found else None
 
     found_at, repaired_at = wait_for("one damage and one repair", look)
     print(f"{id} repaired it {repaired_at - found_at:.3f} s after it was found")

@@ -49,7 +49,7 @@ class Bench:
             notice=lambda kind, text: self.told.append(kind),
             log=lambda line: None,
             driver=SimpleNamespace(repeat=self.repeat),
-            scrubber=SimpleNamespace(segment_was_mended=self.looked_at_again.append),
+            scrubber=SimpleNamespace(look_at_segment=self.looked_at_again.append),
         )
         self.repairs = Repairs(node)
 

@@ -152,7 +152,7 @@ def test_damage_between_entries_of_the_log_is_found(bench: Bench, before: int) -
 def test_a_damaged_head_of_a_segment_is_found_and_what_was_mended_is_looked_at_again(bench: Bench) -> None:
     (first,) = bench.log.pin(1, 0)
     bench.flip(first.path, 30)
-    bench.scrubber.segment_was_mended(1)
+    bench.scrubber.look_at_segment(1)
     bench.loop.settle()
     assert bench.found == [(1, 0)]
     bench.log.unpin([first])
