@@ -14,6 +14,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ LARGEST_NATURAL_SIDE = 64
 """Images that are all alike and no larger than this are taken at their own size."""
 INK_SHAPE = (28, 28, 1)
 PHOTO_SIDE = 32
+LINE_BY_LINE = 64
 CHECKED_AT_ONCE = 256
 """Images whose float64 copies stay in the processor's cache."""
 NOISE = 0.15
@@ -195,8 +197,8 @@ def _is_normal_ink(grey: Pixels, shape: tuple[int, int, int]) -> NDArray[np.bool
         row, column = row / np.maximum(mass, 1), column / np.maximum(mass, 1)
         centred = (np.abs(row - height / 2) <= 0.52) & (np.abs(column - width / 2) <= 0.52)
         wide = some.view(words)
-        box_height = _extent(reduce(np.bitwise_or, np.moveaxis(wide, 2, 0)) > 0)
-        box_width = _extent(reduce(np.bitwise_or, np.moveaxis(wide, 1, 0)).view(np.uint8) > 0)
+        box_height = _extent(_united(wide, 2) > 0)
+        box_width = _extent(_united(wide, 1).view(np.uint8) > 0)
         side = np.maximum(box_height, box_width)
         fits = (side <= box_side(shape)) & (side >= box_side(shape) - 1)
         border = _border(some)
@@ -206,10 +208,19 @@ def _is_normal_ink(grey: Pixels, shape: tuple[int, int, int]) -> NDArray[np.bool
     return normal
 
 
+def _united(images: NDArray[Any], axis: int) -> NDArray[Any]:
+    """The bits of each row (axis 2) or column (1) together: of few images in one call, of many line by line."""
+    if len(images) < LINE_BY_LINE:
+        united: NDArray[Any] = np.bitwise_or.reduce(images, axis=axis)
+        return united
+    return reduce(np.bitwise_or, np.moveaxis(images, axis, 0))
+
+
 def _extent(marked: NDArray[np.bool_]) -> NDArray[np.intp]:
     """[n, p] -> [n]: from the first mark to the last, 0 if there is none."""
     first, last = marked.argmax(axis=1), marked.shape[1] - marked[:, ::-1].argmax(axis=1)
-    return np.where(marked.any(axis=1), last - first, 0)
+    inked = marked[np.arange(len(marked)), first]
+    return np.where(inked, last - first, 0)
 
 
 def _normal_ink(grey: Pixels, shape: tuple[int, int, int]) -> Pixels:

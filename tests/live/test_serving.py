@@ -141,7 +141,7 @@ def test_a_worker_that_dies_with_a_request_in_its_hands_costs_a_retry(start_clus
         assert set(asked) == set(cluster.ids), "they take turns"
         cluster.pause(victim)
         answers = [threads.submit(ask, client, model, picture) for picture in pictures]
-        wait_for("the others answer", lambda: sum(answer.done() for answer in answers) == 2)
+        wait_for("the others answer", lambda: sum(answer.done() for answer in answers) >= 2)
         cluster.kill(victim)
         found = [answer.result() for answer in answers]
     assert victim not in {answer.header["worker"] for answer in found}

@@ -111,12 +111,13 @@ class Predictor:
 
 def _about(data: memoryview, probabilities: NDArray[np.float32]) -> dict[str, Any]:
     best = int(probabilities[0].argmax())
+    probability = float(probabilities[0, best])
     return {
         "size_bytes": probabilities.nbytes,
         "inputs": hashlib.sha256(data).hexdigest(),
         "digest": hashlib.sha256(probabilities.data).hexdigest(),
         "best": best,
-        "probability": float(np.nan_to_num(probabilities[0, best])),
+        "probability": 0.0 if math.isnan(probability) else probability,
     }
 
 
