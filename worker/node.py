@@ -232,10 +232,10 @@ class Node:
         with contextlib.suppress(OSError):  # whoever read the terminal has gone
             print(f"{time.strftime('%H:%M:%S')} {self.settings.id}: {shown}", file=sys.stderr, flush=True)
 
-    def notice(self, kind: str, text: str) -> None:
-        """Something about this worker that its monitor shows: kind "damage", "repair" or "space"."""
+    def notice(self, kind: str, text: str, **facts: Any) -> None:
+        """Something about this worker that its monitor shows: kind "damage", "repair" or "space"; `facts` say the same."""
         self.log(f"{kind}: {text}")
-        self.outlook.feed.noticed(kind, text)
+        self.outlook.feed.noticed(kind, text, **facts)
 
     def hear(self, message: Message) -> None:
         """A peer's consensus message; raises `Violation`."""

@@ -212,7 +212,12 @@ class Repairs:
         if key in self._under_way:
             return False
         self._under_way.add(key)
-        self._node.notice("damage", f"{what} is damaged on the disk, and is being repaired")
+        self._node.notice(
+            "damage",
+            f"{what} is damaged on the disk, and is being repaired",
+            what=key[0],
+            id=str(key[1])[:12],
+        )
         return True
 
     def _ask(
@@ -252,7 +257,8 @@ class Repairs:
     def _done(self, key: Key, error: BaseException | None) -> None:
         self._under_way.discard(key)
         if error is None:
-            self._node.notice("repair", f"{key[0]} {str(key[1])[:12]} is whole again")
+            id = str(key[1])[:12]
+            self._node.notice("repair", f"{key[0]} {id} is whole again", what=key[0], id=id)
         elif isinstance(error, MinkaError | OSError):
             self._node.log(f"ALARM: {key[0]} {str(key[1])[:12]} could not be repaired: {error}")
         else:

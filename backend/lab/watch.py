@@ -70,5 +70,6 @@ class Story:
             last = 0
         for notice in notices:
             if notice["notice"] > last and notice["kind"] in ("damage", "repair", "space"):
-                self.add("notice", worker=worker, what=notice["kind"], text=notice["text"])
+                told = {"what": notice["kind"], "text": notice["text"], "id": notice.get("id")}
+                self.add("notice", worker=worker, **told)
         self._heard[worker] = (process, max([last, *(notice["notice"] for notice in notices)]))

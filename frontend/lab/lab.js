@@ -70,7 +70,8 @@ function linkItem([one, other], cuts) {
 
 function storyItem(line) {
   const tone = line.kind === "notice" ? NOTICES[line.what] : TONES[line.kind] ?? "warn";
-  return html`<li><span class="badge" data-tone="${tone}">${when(line.time)}</span> <span>${t(`said.${line.kind}`, line)}</span></li>`;
+  const key = line.kind === "notice" && line.id ? `said.${line.what}` : `said.${line.kind}`;
+  return html`<li><span class="badge" data-tone="${tone}">${when(line.time)}</span> <span>${t(key, line)}</span></li>`;
 }
 
 async function look() {

@@ -47,5 +47,7 @@ export const t = translator({
   "said.leads": { es: "{worker} lidera en el término {term}", en: "{worker} leads in term {term}" },
   "said.noLeader": { es: "Nadie lidera", en: "Nobody leads" },
   "said.whole": { es: "Todos tienen otra vez el mismo estado, en el índice {index}", en: "All hold the same state again, at index {index}" },
+  "said.damage": { es: "{worker}: encontró el daño en {id}", en: "{worker}: has found the damage in {id}" },
+  "said.repair": { es: "{worker}: {id} está otra vez entero", en: "{worker}: {id} is whole again" },
   "said.notice": { es: "{worker}: {text}", en: "{worker}: {text}" },
 });

@@ -6,6 +6,7 @@ import { t } from "/texts.js";
 
 const SHOWN = 300;
 const KINDS = ["election", "member", "link", "damage", "repair", "space"];
+const THINGS = ["blob", "small", "entry", "segment"];
 const TONES = { damage: "bad", repair: "good", space: "warn", election: "election", member: "member" };
 
 const choice = () => document.getElementById("events-kind");
@@ -33,6 +34,9 @@ export function drawEvents(state) {
 }
 
 function toneOf(notice) {
+  if (["damage", "repair"].includes(notice.kind) && THINGS.includes(notice.what)) {
+    return t(`said.${notice.kind}`, { what: t(`thing.${notice.what}`), id: notice.id });
+  }
   if (notice.kind === "link") return notice.reached ? "good" : "bad";
   return TONES[notice.kind] ?? "";
 }
@@ -46,6 +50,9 @@ function sentence(notice) {
   if (notice.kind === "member" && notice.voters) {
     const learners = notice.learners.length ? t("said.learners", { ids: notice.learners.join(", ") }) : "";
     return t("said.member", { ids: notice.voters.join(", ") }) + learners;
+  }
+  if (["damage", "repair"].includes(notice.kind) && THINGS.includes(notice.what)) {
+    return t(`said.${notice.kind}`, { what: t(`thing.${notice.what}`), id: notice.id });
   }
   if (notice.kind === "link" && notice.peer) return t(notice.reached ? "said.found" : "said.lost", { peer: notice.peer });
   return notice.text;

@@ -128,6 +128,15 @@ export const t = translator({
   "said.election": { es: "{role} en el término {term}; lidera {leader}", en: "{role} in term {term}; {leader} leads" },
   "said.member": { es: "Votan {ids}", en: "Voters are {ids}" },
   "said.learners": { es: "; aprenden {ids}", en: "; learners are {ids}" },
+  "thing.blob": { es: "archivo grande", en: "the blob" },
+  "thing.small": { es: "archivo chico", en: "the small file" },
+  "thing.entry": { es: "entrada del log", en: "the log's entry" },
+  "thing.segment": { es: "segmento del log", en: "the log's segment" },
+  "said.damage": {
+    es: "Daño en el disco, se repara: {what} {id}",
+    en: "{what} {id} is damaged on the disk, and is being repaired",
+  },
+  "said.repair": { es: "Reparado: {what} {id}", en: "{what} {id} is whole again" },
   "said.found": { es: "{peer} está otra vez al alcance", en: "{peer} is in reach again" },
   "said.lost": { es: "{peer} está fuera de alcance", en: "{peer} is out of reach" },
 

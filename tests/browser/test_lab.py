@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -15,6 +16,7 @@ from backend.client import ClusterClient
 from backend.keys import load_client_key
 from backend.local_cluster import RunningCluster
 from backend.transfers import upload
+from tests.browser.test_accessibility import complaints
 
 pytestmark = [pytest.mark.browser, pytest.mark.live]
 
@@ -60,6 +62,21 @@ def leader(page: Page) -> str:
 
 def press(page: Page, worker: str, name: str) -> None:
     page.locator(".worker", has_text=worker).get_by_role("button", name=name).click()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_breaks_no_rule_of_axe(
+    browser: Browser, cluster: tuple[Path, RunningCluster], scheme: str
+) -> None:
+    _, running = cluster
+    assert running.lab is not None
+    look: Any = scheme
+    context = browser.new_context(color_scheme=look, bypass_csp=True, locale="en-US")
+    page = context.new_page()
+    page.goto(local_cluster.lab_address(running.lab))
+    whole(page)
+    assert complaints(page) == []
+    context.close()
 
 
 def test_a_killed_leader_is_replaced_and_comes_back(page: Page) -> None:

@@ -46,7 +46,7 @@ class Bench:
             entry_log=self.log,
             registry=SimpleNamespace(applied_index=1),
             snapshots=SimpleNamespace(packs=self.packs),
-            notice=lambda kind, text: self.told.append(kind),
+            notice=lambda kind, text, **facts: self.told.append(kind),
             log=lambda line: None,
             driver=SimpleNamespace(repeat=self.repeat),
             scrubber=SimpleNamespace(look_at_segment=self.looked_at_again.append),
