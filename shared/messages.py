@@ -341,7 +341,7 @@ class Models:
 @dataclass(frozen=True, slots=True)
 class ShowModel:
     """-> {"model": {as in `Models`, and "epochs", "rounds", "round", "seconds", "images_per_second", "history", "spec",
-    "lineage", "error", "created", "index"}}
+    "lineage", "checkpoints": [{"round", "digest", "chain"}], "error", "created", "index"}}
 
     With `seen` (the "version" of an earlier answer) the answer waits up to `wait_s` seconds for a newer version.
     """
@@ -350,6 +350,22 @@ class ShowModel:
     model: str
     seen: int | None = None
     wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Compute the rounds from a checkpoint that was kept to the next one again. Any worker answers, by its own processes.
+
+    -> {"audit": {"model", "worker", "from_round", "to_round", "seconds", "equal": bool, "expected": {"digest", "chain"},
+    "found": {the same}, "computed_on": {"numpy", "blas", "blas_kernel", "simd", "machine"}, "unlike": [those of them in
+    which this worker and the model's lineage differ]}}
+
+    `round` is where to begin, 0 or the round of one of the model's "checkpoints"; None: the worker chooses at random.
+    """
+
+    op: ClassVar[str] = "audit"
+    model: str
+    round: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,10 +427,10 @@ Operation = (
     Status | OpenSession | Records | AddMember | RemoveMember | TransferLeader | Trace | BeginUpload | UploadChunk
     | FinishUpload | AbandonUpload | Put | Remove | Files | FindFile | Read
     | Verify | AddExample | FindDataset | Datasets | Examples
-    | Train | Models | ShowModel | Cancel | Promote | RollBack | NoteEvaluation | Predict
+    | Train | Models | ShowModel | Audit | Cancel | Promote | RollBack | NoteEvaluation | Predict
 )  # fmt: skip
 
-ANY_WORKER: frozenset[type[Any]] = frozenset((Read, AbandonUpload, Predict, Trace))
+ANY_WORKER: frozenset[type[Any]] = frozenset((Read, AbandonUpload, Audit, Predict, Trace))
 """What others than the leader answer, too."""
 
 OPERATIONS: dict[str, type[Any]] = {
@@ -423,6 +439,6 @@ OPERATIONS: dict[str, type[Any]] = {
         Status, OpenSession, Records, AddMember, RemoveMember, TransferLeader, Trace, BeginUpload, UploadChunk, FinishUpload,
         AbandonUpload, Put, Remove, Files, FindFile, Read,
         Verify, AddExample, FindDataset, Datasets, Examples,
-        Train, Models, ShowModel, Cancel, Promote, RollBack, NoteEvaluation, Predict,
+        Train, Models, ShowModel, Audit, Cancel, Promote, RollBack, NoteEvaluation, Predict,
     )
 }  # fmt: skip

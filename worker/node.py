@@ -58,6 +58,7 @@ from worker.training.coordinator import Coordinator
 from worker.training.environment import child_environment
 from worker.training.job import Job
 from worker.training.pool import TrainerPool
+from worker.training.replay import Replays
 from worker.training.workshop import Workshop
 from worker.transfers import Transfers
 from worker.unfounded import first_unfounded
@@ -117,6 +118,7 @@ class Node:
         environment = child_environment(os.environ)
         pool = TrainerPool(self.loop, self.children, settings.cores, environment)
         self.workshop = Workshop(self, pool, settings.data / "scratch")
+        self.replays = Replays(self, pool.submit)
         self.coordinator = Coordinator(self.loop, self.workshop)
         self.watchers = ModelWatchers(self.loop, self.coordinator.jobs)
         self.service = PredictionService(self.loop, self.children, environment, self.workshop.blob_path)

@@ -61,6 +61,7 @@ class Requests:
             messages.Train: self._train,
             messages.Models: self._models,
             messages.ShowModel: self._show_model,
+            messages.Audit: lambda request, asked: node.replays.answer(request, asked),
             messages.Cancel: self._cancel,
             messages.Promote: self._promote,
             messages.RollBack: self._roll_back,

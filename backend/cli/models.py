@@ -8,7 +8,9 @@ from backend.cli.console import Console, Outcome, listing, moment, percent, prin
 from backend.cli.options import Commands, add_command, connect
 from backend.cli.train import show_model
 from backend.client import ClusterClient
-from shared.messages import Cancel, Models
+from shared.messages import Audit, Cancel, Models
+
+AUDIT_ANSWER_S = 3_600.0
 
 SUMMARY = ("id", "name", "status", "arch", "digest", "test_accuracy", "progress", "aliases")
 
@@ -19,6 +21,11 @@ def add_commands(commands: Commands) -> None:
     models.set_defaults(run=run_models)
     show = add_command(commands, "show", "show all that is known of a model")
     show.add_argument("model", metavar="MODEL")
+    show.add_argument(
+        "--audit",
+        action="store_true",
+        help="have some worker compute the rounds from one of its checkpoints to the next again, and compare the bits",
+    )
     show.set_defaults(run=run_show)
     cancel = add_command(commands, "cancel", "stop the training of a model")
     cancel.add_argument("model", metavar="MODEL")
@@ -49,9 +56,11 @@ def run_models(options: argparse.Namespace, _console: Console) -> Outcome:
 
 
 def run_show(options: argparse.Namespace, _console: Console) -> Outcome:
-    """The row of `models`, the job's record, and where the model comes from."""
+    """The row of `models`, the job's record, and where the model comes from; with --audit, whether that can be repeated."""
     with connect(options) as client:
         row = show_model(client, options.model)
+        if options.audit:
+            row["audit"] = client.call_any(Audit(row["id"]), answer_s=AUDIT_ANSWER_S).header["audit"]
     spec = [(f"  {name}", _plain(value)) for name, value in row["spec"].items()]
     lineage = [(f"  {name}", _plain(value)) for name, value in row["lineage"].items()]
     pairs = [
@@ -69,11 +78,37 @@ def run_show(options: argparse.Namespace, _console: Console) -> Outcome:
         ("SHA-256", row["digest"]),
         *([("spec", ""), *spec] if spec else []),
         *([("lineage", ""), *lineage] if lineage else []),
+        *(audit_lines(row["audit"]) if "audit" in row else []),
     ]
     text = listing(pairs)
     if row.get("traceback"):
         text += "\n\n" + "\n".join(printable(line) for line in row["traceback"].splitlines())
-    return Outcome(row, text)
+    failure = None
+    if "audit" in row and not row["audit"]["equal"]:
+        failure = (
+            f"The audit of {row['id']} failed: computing it again gives other bits. {_why(row['audit'])}"
+        )
+    return Outcome(row, text, failure)
+
+
+def audit_lines(audit: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """What an audit has found, as lines of a listing."""
+    stretch = f"rounds {audit['from_round'] + 1} to {audit['to_round']}, computed again on {audit['worker']}"
+    computed_on = [(f"  {name}", _plain(value)) for name, value in audit["computed_on"].items()]
+    found: list[tuple[str, str | None]] = [
+        ("audit", "confirmed: the same bits" if audit["equal"] else "NOT confirmed: other bits"),
+        ("  what", f"{stretch} in {audit['seconds']:.1f} s"),
+    ]
+    for name in ("digest", "chain"):
+        expected, got = audit["expected"][name], audit["found"][name]
+        found.append((f"  {name}", expected if got == expected else f"{got} instead of {expected}"))
+    return found + computed_on
+
+
+def _why(audit: dict[str, Any]) -> str:
+    if audit["unlike"]:
+        return f"{audit['worker']} is unlike where it was trained: {', '.join(audit['unlike'])}."
+    return "A worker has computed wrongly, or a checkpoint is forged."
 
 
 def run_cancel(options: argparse.Namespace, _console: Console) -> Outcome:

@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,7 @@ from shared.datasets import load_inputs, load_outputs
 from shared.errors import Refused
 from shared.messages import (
     INLINE_BYTES,
+    Audit,
     Cancel,
     FindDataset,
     Predict,
@@ -31,6 +33,7 @@ from shared.messages import (
 )
 from tests.live.cluster import LiveCluster, wait_for
 from tests.live.conftest import SAMPLES
+from tests.live.forger import Forgers
 
 Start = Callable[..., LiveCluster]
 
@@ -178,6 +181,36 @@ def test_workers_killed_and_stopped_at_any_moment_change_no_bit(
         assert row["digest"] == everything_undisturbed["digest"]
         assert row["rounds"] == rounds
         assert disturbed >= 1
+
+
+def test_any_worker_confirms_every_stretch_of_a_model_by_computing_it_again(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    with cluster.client() as client:
+        row = finished(client, train(client, epochs=60, shards=3, seed=5, steps_per_round=10))
+        rounds = [0, *(each["round"] for each in row["checkpoints"])]
+        assert len(rounds) > 1
+        for start, end, worker in zip(rounds, [*rounds[1:], row["rounds"]], cycle(cluster.ids), strict=False):
+            address = ("127.0.0.1", cluster.ports[worker])
+            asked = Audit(row["id"], start)
+            audit = client.call_worker(address, asked, answer_s=120).header["audit"]
+            assert (audit["worker"], audit["from_round"], audit["to_round"]) == (worker, start, end)
+            assert audit["found"] == audit["expected"]
+            assert audit["equal"] is True
+            assert audit["unlike"] == []
+        assert audit["found"] == {"digest": row["digest"], "chain": row["lineage"]["chain"]}
+
+
+def test_an_audit_finds_that_a_leader_has_forged_a_round(start_cluster: Start) -> None:
+    cluster = start_cluster(kind=Forgers)
+    with cluster.client() as client:
+        row = finished(client, train(client, **SPEC))
+        assert row["status"] == "done", row["error"]
+        audit = client.call_any(Audit(row["id"], 0), answer_s=120).header["audit"]
+        assert audit["equal"] is False
+        assert audit["unlike"] == []
+        end = [*row["checkpoints"], {"digest": row["digest"], "chain": row["lineage"]["chain"]}][0]
+        for what in ("digest", "chain"):
+            assert audit["expected"][what] == end[what] != audit["found"][what]
 
 
 def test_a_leader_that_is_stopped_while_it_trains_ends_cleanly_and_another_goes_on(

@@ -133,7 +133,8 @@ class DatasetReady:
 class Checkpoint:
     """Compare-and-set: `state` is the training state after `round` rounds, reached from the one named `parent`.
 
-    `history` holds the rows of the rounds since the parent; `seconds` is the training time so far.
+    `history` holds the rows of the rounds since the parent; `seconds` is the training time so far. `chain` is this round's
+    link in the job's hash chain; "" in the log of a release that had none.
     """
 
     kind: ClassVar[str] = "checkpoint"
@@ -144,6 +145,7 @@ class Checkpoint:
     history: tuple[dict[str, Any], ...]
     seconds: float
     time_ms: int
+    chain: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,10 +256,11 @@ class Registry:
             case commands.FailModel():
                 model = self._unfinished(command.model)
                 model.status, model.error, model.traceback = "failed", command.reason, command.traceback
+                model.kept = []
                 return self._ended(index, model, client, f"{model.id} failed: {command.reason}")
             case commands.CancelModel():
                 model = self._unfinished(command.model)
-                model.status, model.error = "cancelled", f"Cancelled by {client}."
+                model.status, model.error, model.kept = "cancelled", f"Cancelled by {client}.", []
                 return self._ended(index, model, client, f"{model.id} cancelled")
             case commands.PromoteModel():
                 model = self._trained(command.model)
@@ -379,8 +380,7 @@ class Registry:
         self._expect_parent(model, command.parent)
         if command.round <= model.round and model.state is not None:
             raise Refused(f"{model.id} is at round {model.round} already.")
-        model.round, model.state, model.seconds = command.round, command.state, command.seconds
-        model.remember(command.history)
+        model.reach(command)
         self._learn_accuracy(model)
         self._changed(model)
         return {"model": model.id}

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from shared.value import value
-from worker.registry.commands import Blob
+from worker.registry.commands import Blob, Checkpoint
 from worker.registry.examples import DataSetRow
 
 DUMPED_ROWS = 500
@@ -15,6 +15,8 @@ DUMPED_ROWS = 500
 UNFINISHED = ("queued", "training")
 HISTORY_ROWS = 2_000
 """Rounds of one model that are remembered one by one."""
+KEPT_STATES = 4
+"""Checkpoints of one model that stay, the more the nearer to the end."""
 
 
 def thinned(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -68,6 +70,16 @@ def load_files(columns: list[Any]) -> Iterator[FileRow]:
     return itertools.starmap(FileRow, zip(*columns, strict=True))
 
 
+@value
+class KeptState:
+    """A checkpoint that stays when others have followed, so that the way from it to the next can be computed again."""
+
+    round: int
+    state: Blob
+    chain: str
+    """The link of this round in the job's hash chain."""
+
+
 @dataclass(slots=True)
 class ModelRow:
     """A model from the moment its job is in the log; it changes only by commands.
@@ -91,6 +103,8 @@ class ModelRow:
     round: int = 0
     state: Blob | None = None
     """The last checkpoint: the training state after `round` rounds."""
+    kept: list[KeptState] = field(default_factory=list)
+    """Some of the checkpoints, by round; the newest is the last. At most `KEPT_STATES`."""
     weights: Blob | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
@@ -107,7 +121,22 @@ class ModelRow:
     @property
     def blobs(self) -> tuple[Blob, ...]:
         """The blobs that this model keeps alive."""
-        return tuple(blob for blob in (self.dataset, self.state, self.weights) if blob is not None)
+        named = (self.dataset, self.state, self.weights, *(kept.state for kept in self.kept))
+        return tuple(dict.fromkeys(blob for blob in named if blob is not None))
+
+    @property
+    def chain(self) -> str:
+        """The link of the last checkpoint; "" if an older release made it."""
+        return self.kept[-1].chain if self.kept and self.kept[-1].round == self.round else ""
+
+    def reach(self, checkpoint: Checkpoint) -> None:
+        """Be as far as this checkpoint, and keep it and some of those before it."""
+        self.round, self.state, self.seconds = checkpoint.round, checkpoint.state, checkpoint.seconds
+        self.remember(checkpoint.history)
+        if checkpoint.chain:  # what an older release did not keep is gone from the disks
+            self.kept.append(KeptState(checkpoint.round, checkpoint.state, checkpoint.chain))
+        if len(self.kept) > KEPT_STATES:
+            self.kept = self.kept[::-2][::-1]
 
     def remember(self, rounds: Sequence[dict[str, Any]]) -> None:
         """Rows of further rounds."""
@@ -123,11 +152,14 @@ class ModelRow:
     def load(cls, fields: dict[str, Any]) -> "ModelRow":
         """The inverse, its history still to come."""
         blobs = {name: fields[name] and Blob(**fields[name]) for name in ("dataset", "state", "weights")}
+        kept = [
+            KeptState(each["round"], Blob(**each["state"]), each["chain"]) for each in fields.get("kept", ())
+        ]
         sources = {
             role: DataSetRow(**row) if "examples" in row else FileRow(**row)
             for role, row in fields["sources"].items()
         }
-        return cls(**fields | blobs | {"sources": sources})
+        return cls(**fields | blobs | {"sources": sources, "kept": kept})
 
     def summary(self) -> dict[str, Any]:
         """The row of `minka models`."""
@@ -160,6 +192,9 @@ class ModelRow:
             "sources": {role: row.public() for role, row in self.sources.items()},
             "dataset": self.facts,
             "lineage": self.lineage,
+            "checkpoints": [
+                {"round": each.round, "digest": each.state.digest, "chain": each.chain} for each in self.kept
+            ],
             "error": self.error,
             "traceback": self.traceback,
             "index": self.index,

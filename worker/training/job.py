@@ -11,7 +11,6 @@ bits, by the next leader (DESIGN 6). The job only says what is to be done next; 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
 from shared.errors import MinkaError, Refused, TaskFailed, failure_fields
@@ -20,14 +19,12 @@ from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.examples import DataSetRow
 from worker.registry.rows import FileRow, ModelRow, thinned
-from worker.training import plan
+from worker.training import chain, plan
+from worker.training.averaging import average
 
 CHECKPOINT_S = 2.0
-FLOAT_BYTES = 4
 EVALUATIONS_LIMIT = 2
 """Rounds that are evaluated at once; training does not run further ahead of what is known of it."""
-AVERAGE_BYTES = 8 * 1_048_576
-"""Of all shards' states in one task; larger ones are averaged piece by piece."""
 
 
 class Cluster(Protocol):
@@ -86,6 +83,7 @@ class Reached:
 
     round: int
     state: bytes
+    chain: str
     seconds: float
 
 
@@ -117,6 +115,8 @@ class Job:
         self._due: Reached | None = None
         self._checkpointing = False
         self._parent = ""
+        self._chain = ""
+        """The link of the present round's state."""
         self._started = 0.0
         self._seconds_before = 0.0
         self._checkpointed = 0.0
@@ -210,6 +210,7 @@ class Job:
         self.round = self.model.round
         if self.model.state is not None:
             self._parent = self.model.state.digest
+            self._chain = self.model.chain
             self._cluster.read_blob(self.model.state, lambda data: self._begin(data, b""))
         else:
             fields = {"spec": self.spec, "dataset": self._dataset_path}
@@ -219,8 +220,11 @@ class Job:
         if not self._holds(answer):
             return
         state = answer if isinstance(answer, bytes) else body
+        digest = hashlib.sha256(state).hexdigest()
+        if self.round == 0:
+            self._chain = chain.link(chain.origin(self.dataset.digest, self.spec), digest)
         self._started = self._checkpointed = self._cluster.now()
-        self._begin_round(state, hashlib.sha256(state).hexdigest())
+        self._begin_round(state, digest)
 
     # --- rounds
 
@@ -258,25 +262,14 @@ class Job:
         results = [self._results[number] for number in sorted(self._results)]
         self._results.clear()
         loss = sum(result.loss for result in results) / len(results)
-        length = max(AVERAGE_BYTES // len(results) // FLOAT_BYTES, 1) * FLOAT_BYTES
-        starts = range(0, len(results[0].state), length)
-        pieces: dict[int, bytes] = {}
-
-        def averaged(start: int, answer: dict[str, Any] | MinkaError, piece: bytes) -> None:
-            if not self._holds(answer):
-                return
-            pieces[start] = piece
-            if len(pieces) == len(starts):
-                state = b"".join(pieces[start] for start in starts)
-                self._round_done(loss, state, hashlib.sha256(state).hexdigest())
-
-        for start in starts:
-            parts = [result.state[start : start + length] for result in results]
-            fields = {"spec": self.spec, "sizes": [len(part) for part in parts]}
-            self._compute("average", fields, b"".join(parts), partial(averaged, start))
+        states = [result.state for result in results]
+        average(
+            self._compute, states, lambda state, digest: self._round_done(loss, state, digest), self._holds
+        )
 
     def _round_done(self, loss: float, state: bytes, digest: str) -> None:
         self.round += 1
+        self._chain = chain.link(self._chain, digest)
         row = {"round": self.round, "loss": loss, "test_accuracy": None}
         self._rows.append(row)
         self.live = {
@@ -337,7 +330,7 @@ class Job:
         if self.round == self.rounds:
             self._due = None  # the finished weights are better
         elif self._due is None and self._cluster.now() - self._checkpointed >= CHECKPOINT_S:
-            self._due = Reached(self.round, state, self.seconds)
+            self._due = Reached(self.round, state, self._chain, self.seconds)
 
     def _maybe_checkpoint(self) -> None:
         """Commit the round that is due, once all is known of it and of those before."""
@@ -352,7 +345,7 @@ class Job:
                 assert isinstance(blob, Blob)
                 time_ms = self._cluster.time_ms()
                 checkpoint = commands.Checkpoint(
-                    self.model.id, due.round, self._parent, blob, rows, due.seconds, time_ms
+                    self.model.id, due.round, self._parent, blob, rows, due.seconds, time_ms, due.chain
                 )
                 self._cluster.propose(checkpoint, lambda answer: committed(answer, blob.digest))
 
@@ -395,7 +388,8 @@ class Job:
             seconds=seconds,
             images_per_second=self._images_done() / max(seconds, 1e-9),
             test_accuracy=self.live.get("test_accuracy"),
-            lineage=lineage | {"dataset": self.dataset.digest, "seed": self.spec["seed"]},
+            lineage=lineage
+            | {"dataset": self.dataset.digest, "seed": self.spec["seed"], "chain": self._chain},
             time_ms=self._cluster.time_ms(),
         )
 

@@ -25,6 +25,19 @@ class HangUp(Exception):
     """A script's way to close the connection instead of answering."""
 
 
+_SAME = {"digest": "d" * 64, "chain": "c" * 64}
+AUDIT: dict[str, Any] = {
+    "from_round": 4,
+    "to_round": 9,
+    "seconds": 1.5,
+    "equal": True,
+    "expected": _SAME,
+    "found": _SAME,
+    "computed_on": {"numpy": "2", "blas": "b", "blas_kernel": "k", "simd": ["AVX2"], "machine": "m"},
+    "unlike": [],
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request as it reached a worker."""
@@ -50,6 +63,8 @@ class FakeCluster:
     files: list[dict[str, Any]] = field(default_factory=list)
     blobs: dict[str, bytearray] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=lambda: dict(AUDIT))
+    """What an audit of any model finds."""
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     applied: dict[tuple[int, int], Reply] = field(default_factory=dict)
     sessions: set[int] = field(default_factory=set)
@@ -180,6 +195,8 @@ class FakeCluster:
                 if request.model not in self.models:
                     raise Refused(f"No model {request.model} is in the cluster.", 'See "minka models".')
                 return {"model": self.models[request.model]}, b""
+            case "audit":
+                return {"audit": self.audit | {"model": request.model, "worker": asked.worker.id}}, b""
             case "records":
                 return {"records": [], "last": 0}, b""
             case "predict":

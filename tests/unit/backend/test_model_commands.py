@@ -251,6 +251,32 @@ def test_models_and_show_and_cancel(minka: Minka, data_set: list[str], cluster: 
     failed(minka("show", "m0"), 1, "No model m0", "minka models")
 
 
+def test_an_audit_says_what_was_computed_again_and_whether_the_bits_are_the_same(
+    minka: Minka, data_set: list[str], cluster: FakeCluster
+) -> None:
+    model = minka("train", *data_set, "--json").document["model"]
+    assert "audit" not in minka("show", model, "--json").document
+    done = minka("show", model, "--audit", "--json")
+    assert done.code == 0
+    assert done.document["audit"].items() >= {"equal": True, "from_round": 4, "to_round": 9}.items()
+    text = minka("show", model, "--audit").out
+    assert "confirmed: the same bits" in text
+    assert "rounds 5 to 9, computed again on" in text
+
+    cluster.audit |= {"equal": False, "found": {"digest": "e" * 64, "chain": "c" * 64}}
+    done = minka("show", model, "--audit", "--json")
+    assert done.code == 1
+    assert done.document["audit"]["equal"] is False
+    assert "other bits" in done.err
+    assert "forged" in done.err
+    cluster.audit |= {"unlike": ["blas_kernel"]}
+    done = minka("show", model, "--audit")
+    assert done.code == 1
+    assert "NOT confirmed" in done.out
+    assert f"{'e' * 64} instead of {'d' * 64}" in done.out
+    assert "unlike where it was trained: blas_kernel" in done.err
+
+
 # --- predictions
 
 

@@ -57,7 +57,17 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
         st.just(9),
         TIMES,
     ),
-    st.builds(commands.Checkpoint, MODELS, st.integers(1, 9), st.just(""), BLOBS, ROWS, st.just(1.5), TIMES),
+    st.builds(
+        commands.Checkpoint,
+        MODELS,
+        st.integers(1, 9),
+        st.just(""),
+        BLOBS,
+        ROWS,
+        st.just(1.5),
+        TIMES,
+        st.sampled_from(["", "ab" * 32]),
+    ),
     st.builds(commands.FailModel, MODELS, st.just("why"), st.just("where"), TIMES),
     st.builds(
         commands.FinishModel,

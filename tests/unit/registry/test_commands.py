@@ -58,6 +58,14 @@ def test_a_command_survives_the_log(command: Command, body: bytes) -> None:
     assert commands.body_of(data) == body
 
 
+def test_a_checkpoint_of_an_older_release_is_read() -> None:
+    checkpoint = commands.Checkpoint("m4", 3, "", BLOB, (ROW,), 1.5, 1)
+    data = commands.encode(checkpoint)
+    older = data.replace(b',"chain":""', b"")
+    assert len(older) < len(data)
+    assert commands.decode(older[:2] + (len(older) - 6).to_bytes(4, "big") + older[6:]) == checkpoint
+
+
 def test_the_blobs_of_a_command_are_found_without_reading_those_that_name_none() -> None:
     large = commands.PutFile(TICKET, "n", BLOB.digest, BLOB.size_bytes, 1)
     named = {command.kind: commands.named_blobs(commands.encode(command)) for command in (*EVERY[3:], large)}

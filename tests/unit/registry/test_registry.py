@@ -16,7 +16,7 @@ from worker.registry import commands
 from worker.registry.commands import Blob, Command
 from worker.registry.examples import ExampleRow
 from worker.registry.registry import Outcome, Registry
-from worker.registry.rows import HISTORY_ROWS
+from worker.registry.rows import HISTORY_ROWS, KEPT_STATES
 
 STATE = Blob("aa" * 32, 800_000)
 OTHER = Blob("bb" * 32, 800_000)
@@ -199,6 +199,47 @@ def test_checkpoints_compare_and_set(bench: Bench) -> None:
     assert "another checkpoint" in bench.refused(bench.finish(model, OTHER.digest))
     bench.done(bench.checkpoint(model, 5, STATE.digest, OTHER))
     assert bench.registry.models[model].state == OTHER
+
+
+def test_some_checkpoints_are_kept_the_newest_among_them(bench: Bench) -> None:
+    model = bench.training()
+    row = bench.registry.models[model]
+    parent = ""
+    for round_ in range(1, 30):
+        state = Blob(f"{round_:064x}", 5)
+        checkpoint = replace(bench.checkpoint(model, round_, parent, state), chain=f"{round_:064x}")
+        bench.done(checkpoint)
+        parent = state.digest
+        rounds = [kept.round for kept in row.kept]
+        assert rounds == sorted(set(rounds))
+        assert rounds[-1] == round_
+        assert min(round_, KEPT_STATES // 2) <= len(rounds) <= KEPT_STATES
+        assert row.chain == f"{round_:064x}"
+        assert set(row.blobs) == {DATASET, state, *(kept.state for kept in row.kept)}
+    bench.done(bench.finish(model, parent))
+    assert set(row.blobs) == {DATASET, WEIGHTS, *(kept.state for kept in row.kept)}
+    public = row.public()["checkpoints"]
+    assert [each["round"] for each in public] == [kept.round for kept in row.kept]
+
+
+def test_a_checkpoint_of_an_older_release_is_not_kept(bench: Bench) -> None:
+    model = bench.training()
+    bench.done(bench.checkpoint(model))
+    row = bench.registry.models[model]
+    assert (row.state, row.kept, row.chain) == (STATE, [], "")
+
+
+def test_a_job_that_was_cancelled_or_failed_keeps_no_checkpoints(bench: Bench) -> None:
+    for end in ("failed", "cancelled"):
+        model = bench.training()
+        bench.done(replace(bench.checkpoint(model), chain="ab" * 32))
+        row = bench.registry.models[model]
+        assert row.kept
+        if end == "failed":
+            bench.done(commands.FailModel(model, "why", "", bench.time_ms))
+        else:
+            bench.done(commands.CancelModel(bench.ticket, model, bench.time_ms))
+        assert (row.status, row.kept) == (end, [])
 
 
 def test_a_data_set_is_made_once(bench: Bench) -> None:

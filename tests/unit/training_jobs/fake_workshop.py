@@ -18,6 +18,7 @@ from worker.training.coordinator import STATE_NEEDED, Coordinator
 
 STATE_BYTES = 64
 EXAMPLES = 100
+LINEAGE = {"numpy": "2", "blas": "none", "blas_kernel": "Fake", "simd": [], "machine": "any"}
 FACTS = {
     "examples": EXAMPLES,
     "test_examples": 10,
@@ -157,6 +158,9 @@ class FakeWorkshop:
                 return dict(FACTS), b""
             case "initial":
                 return {}, initial_state(self.state_bytes)
+            case "shard":
+                assert hashlib.sha256(body).hexdigest() == fields["state_digest"]
+                return {}, shard_state(body, fields["round"], fields["shard"])
             case "average":
                 sizes = fields["sizes"]
                 assert sum(sizes) == len(body)
@@ -164,7 +168,7 @@ class FakeWorkshop:
             case "evaluate":
                 return {"test_accuracy": body[0] / 256}, b""
             case "weights":
-                return {"lineage": {}}, body[: len(body) // 2]
+                return {"lineage": dict(LINEAGE)}, body[: len(body) // 2]
         raise AssertionError(op)
 
     def file_path(self, row: FileRow, found: Callable[[str | MinkaError], None]) -> None:

@@ -12,7 +12,7 @@ from shared.messages import Ticket
 from tests.unit.training_jobs.fake_workshop import FakeWorkshop, expected_weights, initial_state
 from worker.registry import commands
 from worker.registry.rows import HISTORY_ROWS, ModelRow, thinned
-from worker.training import coordinator, job
+from worker.training import averaging, coordinator, job
 
 PLACES = {"w1": 2, "w2": 1, "w3": 1}
 
@@ -284,7 +284,7 @@ def test_training_does_not_run_away_from_its_evaluations(workshop: FakeWorkshop)
 
 
 def test_states_too_large_for_one_frame_are_averaged_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "AVERAGE_BYTES", 100)
+    monkeypatch.setattr(averaging, "AVERAGE_BYTES", 100)
     workshop = FakeWorkshop(dict(PLACES))
     model = workshop.create(epochs=1)
     workshop.work()
@@ -293,7 +293,7 @@ def test_states_too_large_for_one_frame_are_averaged_in_pieces(monkeypatch: pyte
 
 
 def test_no_average_asks_for_more_than_a_frame_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "AVERAGE_BYTES", 1 << 16)
+    monkeypatch.setattr(averaging, "AVERAGE_BYTES", 1 << 16)
     workshop = FakeWorkshop({"w1": 64}, state_bytes=1 << 12)
     sizes: list[int] = []
     compute = workshop.compute
@@ -307,7 +307,7 @@ def test_no_average_asks_for_more_than_a_frame_holds(monkeypatch: pytest.MonkeyP
     workshop.compute = measured  # type: ignore[method-assign]
     workshop.create(shards=64, epochs=1, batch=1)
     workshop.work(5)
-    assert max(sizes) <= job.AVERAGE_BYTES < MAX_BODY_BYTES
+    assert max(sizes) <= averaging.AVERAGE_BYTES < MAX_BODY_BYTES
     assert sum(sizes) == 64 << 12
 
 
