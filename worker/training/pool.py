@@ -9,6 +9,7 @@ from shared.errors import Busy, MinkaError, Refused, TaskFailed
 from worker.children import Child, Children
 from worker.connections import Done
 from worker.loop import Loop
+from worker.training.shared_memory import SIZE_FIELD, SharedMemory
 
 QUEUE_LIMIT = 1_024
 ATTEMPTS = 3
@@ -37,8 +38,12 @@ class TrainerPool:
         self._free: list[Child] = []
         self._at_work: dict[str, tuple[Child, _Task]] = {}
         """Name of the process -> it, and what it computes."""
+        self._memory: dict[str, SharedMemory | None] = {}
         for number in range(cores):
-            child = children.add(f"trainer-{number}", "worker.training.trainer", {"id": number}, environment)
+            memory = SharedMemory.create()
+            told = {"id": number, "memory": None if memory is None else memory.path}
+            child = children.add(f"trainer-{number}", "worker.training.trainer", told, environment)
+            self._memory[child.name] = memory
             child.joined = lambda child=child: self._joined(child)  # type: ignore[misc]
             child.left = lambda error, child=child: self._left(child)  # type: ignore[misc]
             child.start()
@@ -85,11 +90,14 @@ class TrainerPool:
         connection = child.connection
         task.attempts += 1
         self._at_work[child.name] = (child, task)
+        memory = self._memory[child.name]
 
         def came(answer: dict[str, Any] | MinkaError, body: bytes) -> None:
             if self._at_work.get(child.name) == (child, task):
                 del self._at_work[child.name]
             if child.connection is connection:
+                if memory is not None and isinstance(answer, dict) and SIZE_FIELD in answer:
+                    body = memory.take(answer.pop(SIZE_FIELD))
                 self._free.append(child)
                 task.done(answer, body)
             elif task.given_up:
@@ -101,7 +109,10 @@ class TrainerPool:
                 task.done(TaskFailed(reason, "The machine may be out of memory."), b"")
             self._assign()
 
-        connection.call(task.op, task.fields, task.body, came)
+        if memory is not None and memory.give(task.body):
+            connection.call(task.op, {**task.fields, SIZE_FIELD: len(task.body)}, b"", came)
+        else:
+            connection.call(task.op, task.fields, task.body, came)
 
     def _joined(self, child: Child) -> None:
         self._free.append(child)

@@ -17,6 +17,7 @@ from typing import Any
 from shared.errors import MinkaError, Refused, TaskFailed, Unreachable, failure_fields
 from shared.frames import Frame, FrameType, ProtocolMisuse
 from shared.stream import FrameStream
+from worker.training.shared_memory import SIZE_FIELD, SharedMemory
 
 Answer = tuple[dict[str, Any], bytes]
 """Header fields and body of a REPLY."""
@@ -26,16 +27,19 @@ Prepare = Callable[[str, Mapping[str, Any], bytes], Work]
 PREFETCHED = 1
 
 
-def answer_requests(stream: FrameStream, prepare: Prepare) -> None:
-    """Answer until the node closes the connection. Raises ProtocolViolation if it breaks the protocol."""
+def answer_requests(stream: FrameStream, prepare: Prepare, memory: SharedMemory | None = None) -> None:
+    """Answer until the node closes the connection. Raises ProtocolViolation if it breaks the protocol.
+
+    With `memory`, large bodies come and go there; then the node must wait for an answer before it asks again.
+    """
     ready: queue.Queue[tuple[Any, Work] | None] = queue.Queue(PREFETCHED)
-    computing = threading.Thread(target=_compute, args=(stream, ready), name="compute")
+    computing = threading.Thread(target=_compute, args=(stream, ready, memory), name="compute")
     computing.start()
     try:
         while True:
             frame = stream.receive()
             if frame.type is FrameType.REQUEST:
-                ready.put((frame.header.get("id"), _prepared(prepare, frame)))
+                ready.put((frame.header.get("id"), _prepared(prepare, frame, memory)))
     except Unreachable:
         return
     finally:
@@ -43,9 +47,12 @@ def answer_requests(stream: FrameStream, prepare: Prepare) -> None:
         computing.join()
 
 
-def _prepared(prepare: Prepare, frame: Frame) -> Work:
+def _prepared(prepare: Prepare, frame: Frame, memory: SharedMemory | None) -> Work:
     try:
-        return prepare(str(frame.header.get("op")), frame.header, frame.body)
+        body = frame.body
+        if memory is not None and SIZE_FIELD in frame.header:
+            body = memory.take(frame.header[SIZE_FIELD])
+        return prepare(str(frame.header.get("op")), frame.header, body)
     except Exception as error:
         failure = _failure(error)
 
@@ -55,11 +62,15 @@ def _prepared(prepare: Prepare, frame: Frame) -> Work:
         return fail
 
 
-def _compute(stream: FrameStream, ready: "queue.Queue[tuple[Any, Work] | None]") -> None:
+def _compute(
+    stream: FrameStream, ready: "queue.Queue[tuple[Any, Work] | None]", memory: SharedMemory | None
+) -> None:
     while (item := ready.get()) is not None:
         number, work = item
         try:
             fields, body = work()
+            if memory is not None and memory.give(body):
+                fields, body = {**fields, SIZE_FIELD: len(body)}, b""
             _send(stream, Frame(FrameType.REPLY, {"id": number, **fields}, body))
         except Exception as error:
             _send(stream, Frame(FrameType.FAILURE, {"id": number, **failure_fields(_failure(error))}))

@@ -27,6 +27,7 @@ from worker.training.dataset import Dataset, SourceFile, open_dataset, prepare
 from worker.training.environment import lower_priority
 from worker.training.lineage import describe
 from worker.training.requests import Answer, Work, answer_requests
+from worker.training.shared_memory import SharedMemory
 from worker.training.task import Permutations, Workbench, lay_out
 
 KEPT_DATASETS = 4
@@ -133,10 +134,11 @@ def _source(given: Mapping[str, str] | None) -> SourceFile | None:
 
 def main() -> None:
     """Join the node and answer it until it is gone."""
-    stream, _ = join_node()
+    stream, settings = join_node()
     lower_priority()
+    path = settings.get("memory")
     with stream:
-        answer_requests(stream, Trainer().prepare)
+        answer_requests(stream, Trainer().prepare, None if path is None else SharedMemory.open(path))
 
 
 if __name__ == "__main__":

@@ -201,8 +201,9 @@ class FakeRequest:
 class FakeChild:
     """A child process that the test lets join and die."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, settings: Any = None) -> None:
         self.name = name
+        self.settings = settings
         self.connection: FakeConnection | None = None
         self.joined: Callable[[], None] = lambda: None
         self.left: Callable[[MinkaError], None] = lambda error: None
@@ -237,5 +238,5 @@ class FakeChildren:
         self.named: dict[str, FakeChild] = {}
 
     def add(self, name: str, module: str, settings: Any, environment: Any) -> FakeChild:
-        self.named[name] = FakeChild(name)
+        self.named[name] = FakeChild(name, settings)
         return self.named[name]

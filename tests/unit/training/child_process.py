@@ -21,7 +21,9 @@ ANSWER_S = 60.0
 class ChildProcess:
     """A trainer or predictor, and the node's end of its connection."""
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, module: str, environment: Mapping[str, str] | None = None, memory: str | None = None
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as door:
             door.settimeout(ANSWER_S)
             self.process = subprocess.Popen(
@@ -30,7 +32,8 @@ class ChildProcess:
                 env=child_environment(os.environ) | dict(environment or {}),
             )
             host, port = door.getsockname()
-            line = {"host": host, "port": port, "token": TOKEN.hex(), "id": 0, "name": "child-0"}
+            line = {"host": host, "port": port, "token": TOKEN.hex(), "name": "child-0"}
+            line |= {"id": 0, "memory": memory}
             assert self.process.stdin is not None
             self.process.stdin.write(json.dumps(line).encode() + b"\n")
             self.process.stdin.flush()

@@ -1,5 +1,6 @@
 """Tasks and trainer processes: each task is answered once, whatever dies meanwhile."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from shared.errors import Busy, Refused, TaskFailed
 from tests.unit.node.fakes import FakeChild, FakeChildren, FakeLoop
 from worker.training import pool
 from worker.training.pool import ATTEMPTS, TrainerPool
+from worker.training.shared_memory import SIZE_FIELD, SharedMemory
 
 
 class Bench:
@@ -63,6 +65,22 @@ def test_each_process_has_one_task_at_a_time_and_urgent_ones_go_first(bench: Ben
         child.connection.open_calls()[0].answer({})
     assert bench.at_work() == ["c", "urgent"]
     assert [op for op, _, _ in bench.heard] == ["b", "a"] or [op for op, _, _ in bench.heard] == ["a", "b"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has memory without a name")
+def test_large_bodies_come_and_go_in_shared_memory() -> None:
+    bench = Bench(1)
+    connection = bench.trainers[0].join()
+    path = bench.trainers[0].settings["memory"]
+    process = SharedMemory.open(path)
+    body = bytes(range(256)) * 1024
+    bench.pool.submit("a", {}, body, lambda answer, back: bench.heard.append((answer, back)))
+    (call,) = connection.open_calls()
+    assert call.body == b""
+    assert process.take(call.fields[SIZE_FIELD]) == body
+    process.give(body[::-1])
+    call.answer({"loss": 1.0, SIZE_FIELD: len(body)})
+    assert bench.heard == [({"loss": 1.0}, body[::-1])]
 
 
 def test_urgent_tasks_keep_their_own_order() -> None:
