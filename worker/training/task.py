@@ -1,7 +1,8 @@
 """The pure functions that a round is made of: same arguments, same bits, in any process and however often."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +112,9 @@ class Workbench:
         )
         slots = self._arrays[1 : 1 + plan.SLOTS[spec["optimiser"]]]
         self._optimiser = optimiser(spec, self._parameters, slots, self._gradients)
-        self._inputs = zeros((batch, *spec["input_shape"]), architectures.input_type(spec))
+        shape, kind = (batch, *spec["input_shape"]), architectures.input_type(spec)
+        self._inputs = (zeros(shape, kind), zeros(shape, kind))
+        """Of the present step, and of the next while it is made ready."""
         self._augmentation: Augmentation | None = None
         moves = spec["shift"], spec["rotation"], spec["thickness"]
         if any(moves):
@@ -140,14 +143,11 @@ class Workbench:
         return ShardResult(result, loss, time.perf_counter() - started, len(work.order))
 
     def _steps(self, dataset: Dataset, work: ShardWork, likelihoods: Array) -> None:
-        batch, images = self._network.rows, self._inputs
-        inputs, decay = dataset.training.inputs, self._spec["weight_decay"]
-        source = stream(self._spec["seed"], Purpose.AUGMENTATION, work.round, work.shard)
-        for step, rate in enumerate(work.rates):
+        batch, decay = self._network.rows, self._spec["weight_decay"]
+        for step, (rate, images) in enumerate(
+            zip(work.rates, self._batches(dataset.training.inputs, work), strict=True)
+        ):
             chosen = slice(step * batch, (step + 1) * batch)
-            inputs.take(work.order[chosen], axis=0, out=images, mode="clip")
-            if self._augmentation is not None:
-                self._augmentation.apply(images, source)
             logits = self._network.forward(images)
             scale = self._optimiser.gradient_scale(rate)
             self._network.backward(
@@ -157,6 +157,33 @@ class Workbench:
                 for weight in self._network.weights():
                     np.multiply(weight, np.float32(1 - rate * decay), out=weight)
             self._optimiser.apply(rate, work.first_step + step)
+
+    def _batches(self, inputs: NDArray[Any], work: ShardWork) -> Iterator[NDArray[Any]]:
+        """The inputs of each step. What is moved and turned is made ready by a second thread, one step ahead."""
+        batch = self._network.rows
+
+        def gather(step: int) -> NDArray[Any]:
+            images = self._inputs[step % 2]
+            return inputs.take(work.order[step * batch : (step + 1) * batch], axis=0, out=images, mode="clip")
+
+        if self._augmentation is None:
+            yield from map(gather, range(len(work.rates)))
+            return
+        augmentation = self._augmentation
+        source = stream(self._spec["seed"], Purpose.AUGMENTATION, work.round, work.shard)
+
+        def moved(step: int) -> NDArray[Any]:
+            images = gather(step)
+            augmentation.apply(images, source)
+            return images
+
+        with ThreadPoolExecutor(1, "augmentation") as second:
+            ahead = second.submit(moved, 0)
+            for step in range(1, len(work.rates)):
+                images = ahead.result()
+                ahead = second.submit(moved, step)
+                yield images
+            yield ahead.result()
 
     def _go_further(self, start: Array) -> None:
         """The outer learning rate of Reddi et al. 2021 (algorithm 1, with plain SGD as the server's optimiser).

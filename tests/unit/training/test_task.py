@@ -1,6 +1,7 @@
 """Training is a pure function: run twice, elsewhere, in another order or from the middle, it gives the same bits."""
 
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from shared.errors import Refused, TaskFailed
+from shared.images import Pixels
 from worker.training import plan, state
+from worker.training.augmentation import Augmentation
 from worker.training.dataset import Dataset
 from worker.training.randomness import Purpose, permutation, stream, uniform
 from worker.training.task import Permutations, Workbench, lay_out
@@ -45,6 +48,35 @@ def test_it_learns_with_any_number_of_shards(shards: int, fitted: Fitted, datase
     accuracy = Workbench(spec).accuracy(dataset, run(spec, dataset)[-1])
     assert accuracy is not None
     assert accuracy >= 0.95
+
+
+def test_images_are_moved_by_a_second_thread_in_the_order_of_the_steps(
+    fitted: Fitted, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = fitted(shift=2, rotation=10, steps_per_round=8)
+    threads: set[int] = set()
+    moved: list[bytes] = []
+    apply = Augmentation.apply
+
+    def noted(self: Augmentation, images: Pixels, source: np.random.PCG64) -> None:
+        threads.add(threading.get_ident())
+        apply(self, images, source)
+        moved.append(images.tobytes())
+
+    monkeypatch.setattr(Augmentation, "apply", noted)
+    work = lay_out(spec, dataset, 0, 0, Permutations())
+    Workbench(spec).train_shard(dataset, work, state.initial(spec))
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+    alone = Augmentation(spec["batch"], tuple(spec["input_shape"]), 2, 10)
+    source = stream(spec["seed"], Purpose.AUGMENTATION, 0, 0)
+    expected = []
+    for chosen in work.order.reshape(len(work.rates), -1):
+        images = dataset.training.inputs[chosen]
+        apply(alone, images, source)
+        expected.append(images.tobytes())
+    assert moved == expected
 
 
 EVERYTHING: dict[str, Any] = {
