@@ -2,8 +2,10 @@
 
 import io
 import struct
+import threading
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -21,6 +23,7 @@ from shared.datasets import load_inputs, load_outputs
 from shared.errors import Refused
 from shared.messages import (
     INLINE_BYTES,
+    AddMember,
     Audit,
     Cancel,
     FindDataset,
@@ -34,6 +37,7 @@ from shared.messages import (
 from tests.live.cluster import LiveCluster, wait_for
 from tests.live.conftest import SAMPLES
 from tests.live.forger import Forgers
+from tests.live.test_members import enlarge
 
 Start = Callable[..., LiveCluster]
 
@@ -211,6 +215,45 @@ def test_an_audit_finds_that_a_leader_has_forged_a_round(start_cluster: Start) -
         end = [*row["checkpoints"], {"digest": row["digest"], "chain": row["lineage"]["chain"]}][0]
         for what in ("digest", "chain"):
             assert audit["expected"][what] == end[what] != audit["found"][what]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_workers_that_are_added_and_slowed_while_it_trains_change_no_bit(
+    seed: int, start_cluster: Start, everything_undisturbed: dict[str, Any]
+) -> None:
+    """A worker joins; another, the leader or not, is stopped again and again for longer than it is let run."""
+    random = Random(seed)
+    cluster = start_cluster()
+    slow = random.choice(cluster.ids)
+    with cluster.client() as client:
+        model = train(client, **EVERYTHING)
+
+        def reached(round_: int) -> bool:
+            row = client.call(ShowModel(model)).header["model"]
+            return bool(row["round"] >= round_ or row["status"] == "done")
+
+        wait_for("some rounds", lambda: reached(random.randint(2, 20)))
+        enlarge(cluster, "w4")
+        client.call(AddMember("w4", f"127.0.0.1:{cluster.ports['w4']}"), answer_s=60)
+        row = client.call(ShowModel(model)).header["model"]
+        assert row["status"] == "training"
+        ended = threading.Event()
+
+        def stutter() -> None:
+            while not ended.wait(0.05):
+                cluster.pause(slow)
+                ended.wait(0.15)
+                cluster.resume(slow)
+
+        with ThreadPoolExecutor(1) as side:
+            stuttering = side.submit(stutter)
+            try:
+                row = finished(client, model)
+            finally:
+                ended.set()
+            stuttering.result()
+        assert (row["status"], row["error"]) == ("done", None)
+        assert row["digest"] == everything_undisturbed["digest"]
 
 
 def test_a_leader_that_is_stopped_while_it_trains_ends_cleanly_and_another_goes_on(

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from shared.frames import MAX_BODY_BYTES
 from shared.messages import Ticket
 from tests.unit.training_jobs.fake_workshop import FakeWorkshop, expected_weights, initial_state
 from worker.registry import commands
-from worker.registry.rows import HISTORY_ROWS, ModelRow, thinned
+from worker.registry.rows import HISTORY_ROWS, UNFINISHED, ModelRow, thinned
 from worker.training import averaging, coordinator, job
 
 PLACES = {"w1": 2, "w2": 1, "w3": 1}
@@ -57,6 +58,57 @@ def test_several_jobs_share_the_places(workshop: FakeWorkshop) -> None:
     workshop.work()
     for model in models:
         right(workshop, model)
+
+
+def test_jobs_make_rounds_at_the_same_pace(workshop: FakeWorkshop) -> None:
+    models = [
+        workshop.create(seed=seed, shards=shards, epochs=1_000) for seed, shards in enumerate((4, 4, 4))
+    ]
+    workshop.work(600)
+    rounds = [workshop.coordinator.jobs[model.id].round for model in models]
+    assert min(rounds) > 100
+    assert max(rounds) - min(rounds) <= max(rounds) // 20
+
+
+def test_a_job_of_many_shards_leaves_a_small_one_its_share(workshop: FakeWorkshop) -> None:
+    small = workshop.create(shards=2, epochs=1_000)
+    alone = FakeWorkshop(dict(PLACES))
+    model = alone.create(shards=2, epochs=1_000)
+    workshop.create(shards=16, epochs=1_000, batch=1)
+    for each in (alone, workshop):
+        each.work(400)
+    most = alone.coordinator.jobs[model.id].round
+    assert most > 100
+    assert workshop.coordinator.jobs[small.id].round > most / 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_workers_that_join_leave_and_are_slow_at_any_moment_change_no_bit(seed: int) -> None:
+    random = Random(seed)
+    workshop = FakeWorkshop({"w0": 1})
+    model = workshop.create(shards=random.randint(1, 6), epochs=random.randint(2, 9))
+    names = itertools.count(1)
+    computed: set[str] = set()
+    for _ in range(5_000):
+        if model.status not in UNFINISHED:
+            break
+        if random.random() < 0.05:
+            workshop.workers[f"w{next(names)}"] = random.randint(1, 3)
+        if random.random() < 0.03 and len(workshop.workers) > 1:
+            left = random.choice(sorted(workshop.workers))
+            del workshop.workers[left]
+            workshop.coordinator.lost(left)
+            for order in workshop.open_orders(left):
+                workshop.answer(order, Unreachable("It is gone."))
+        workshop.loop.advance(random.choice((0.01, 0.3)))
+        workshop.coordinator.assign()
+        for order in workshop.open_orders():
+            slow = int(order.worker[1:]) % 3 == 1
+            if random.random() < (0.05 if slow else 0.7):
+                computed.add(order.worker)
+                workshop.answer(order)
+    right(workshop, model)
+    assert computed
 
 
 def test_no_worker_is_given_more_than_it_has_places(workshop: FakeWorkshop) -> None:
@@ -323,6 +375,22 @@ def test_a_cancelled_job_stops_at_once(workshop: FakeWorkshop) -> None:
     workshop.loop.advance(10)
     assert model.status == "cancelled"
     assert workshop.open_orders() == []
+
+
+def test_a_job_that_is_cancelled_while_its_data_are_prepared_goes_no_further(workshop: FakeWorkshop) -> None:
+    workshop.slow.add("prepare")
+    model = workshop.create()
+    (prepared,) = workshop.waiting
+    session = workshop.commit(commands.OpenSession("someone", 1))
+    assert isinstance(session, dict)
+    workshop.commit(commands.CancelModel(Ticket(session["session"], 1, 0), model.id, 1))
+    assert not workshop.coordinator.jobs
+    prepared()
+    workshop.work(20)
+    assert (model.status, model.dataset) == ("cancelled", None)
+    assert workshop.tasks == ["prepare"]
+    assert not any(isinstance(proposal, commands.DatasetReady) for proposal in workshop.proposals)
+    assert workshop.orders == []
 
 
 def test_a_job_that_another_leader_has_moved_is_taken_up_from_there(workshop: FakeWorkshop) -> None:
