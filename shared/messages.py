@@ -343,6 +343,9 @@ class ShowModel:
     """-> {"model": {as in `Models`, and "epochs", "rounds", "round", "seconds", "images_per_second", "history", "spec",
     "lineage", "checkpoints": [{"round", "digest", "chain"}], "error", "created", "index"}}
 
+    While it trains also "loss", "work": {worker: shards}, and the seconds of a round that went to computing and to the
+    way of the states between the workers, "computing_s" and "travelling_s".
+
     With `seen` (the "version" of an earlier answer) the answer waits up to `wait_s` seconds for a newer version.
     """
 

@@ -167,6 +167,7 @@ class ModelWatchers:
             if job is not None and job.live:
                 shown |= {"round": job.round, "images_per_second": job.live["images_per_second"]}
                 shown |= {"loss": job.live["loss"], "work": dict(job.work), "seconds": job.seconds}
+                shown |= {name: job.live[name] for name in ("computing_s", "travelling_s")}
                 shown["history"] = thinned([*model.history, *job.fresh_history()])
             request.reply({"model": shown})
 

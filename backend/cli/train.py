@@ -1,6 +1,7 @@
 """train: upload what is local, start the job, watch it to its end."""
 
 import argparse
+import math
 import tempfile
 import zipfile
 from pathlib import Path
@@ -26,6 +27,9 @@ from shared.messages import FindDataset, ShowModel, Train, TrainSpec
 ENDED = ("done", "failed", "cancelled")
 WATCH_S = 2.0
 """How long one question for news of a job waits: also how soon a silent leader is noticed."""
+MEASURED_ROUNDS = 3
+TRAVELLING_PART = 0.1
+"""Of a round, that the way of the states may take before longer rounds are suggested."""
 CHECK_LIMIT_BYTES = 256 * 1_048_576
 """Files up to this size are read here before they are uploaded."""
 FIELDS = (
@@ -127,9 +131,10 @@ def _train(options: argparse.Namespace, console: Console) -> Outcome:
 
 def watch(client: ClusterClient, row: dict[str, Any], console: Console) -> dict[str, Any]:
     """The model's row once its job has ended, or at Ctrl-C; until then its progress is shown."""
-    model = row["id"]
+    model, suggestion = row["id"], ""
     try:
         while row["status"] not in ENDED:
+            suggestion = _suggestion(row) or suggestion
             console.progress.update(_progress_text(row))
             row = client.call(ShowModel(model, row["version"], WATCH_S)).header["model"]
     except (Unreachable, TimedOut) as error:
@@ -139,7 +144,33 @@ def watch(client: ClusterClient, row: dict[str, Any], console: Console) -> dict[
         console.say(f'left. The cluster goes on training; "minka show {model}" tells how far it is.')
     if row["status"] == "done":
         console.progress.update(_progress_text(row))
+    if suggestion:
+        console.say(suggestion)
     return row
+
+
+def suggested_steps(row: dict[str, Any]) -> int | None:
+    """Steps of a round with which the states' way would take a tenth of the time; None if it does so already.
+
+    `row` is that of a model in training: the way is measured, shard by shard, by the worker that leads.
+    """
+    computing_s, travelling_s = row.get("computing_s", 0.0), row.get("travelling_s", 0.0)
+    if row["round"] < MEASURED_ROUNDS or travelling_s <= TRAVELLING_PART * (computing_s + travelling_s):
+        return None
+    longer: float = travelling_s / TRAVELLING_PART * (1 - TRAVELLING_PART) / max(computing_s, 1e-3)
+    steps: int = row["spec"]["steps_per_round"]
+    return math.ceil(longer * steps)
+
+
+def _suggestion(row: dict[str, Any]) -> str:
+    steps = suggested_steps(row)
+    if steps is None:
+        return ""
+    part = row["travelling_s"] / (row["computing_s"] + row["travelling_s"])
+    return (
+        f"{100 * part:.0f} % of each round went to the states' way between the workers. With --steps-per-round {steps} it "
+        "would be about a tenth; the accuracy may be a little lower."
+    )
 
 
 def show_model(client: ClusterClient, model: str) -> dict[str, Any]:

@@ -17,7 +17,10 @@ from typing import Any
 import numpy as np
 
 BATCH = 64
-EXAMPLES = 12_800
+EXAMPLES = 60_000
+"""As many as MNIST has: rounds of the usual length."""
+SKLEARN_EXAMPLES = 12_800
+"""Of one call, which cannot be broken off."""
 CNN = "conv 8 5x5, pool 2, conv 16 5x5, pool 2, dense 10"
 MLP = "dense 128, dense 10"
 TEXTS = {"mlp": MLP, "cnn": CNN}
@@ -163,12 +166,13 @@ def _sklearn(asked: dict[str, Any]) -> Iterator[int]:
     from sklearn.neural_network import MLPClassifier
 
     images, labels = made_up()
-    inputs = (images.reshape(EXAMPLES, -1) / 255).astype(np.float32)
+    images, labels = images[:SKLEARN_EXAMPLES], labels[:SKLEARN_EXAMPLES]
+    inputs = (images.reshape(SKLEARN_EXAMPLES, -1) / 255).astype(np.float32)
     model = MLPClassifier((128,), solver="sgd", batch_size=BATCH, momentum=MOMENTUM, learning_rate_init=0.01)
     classes = np.arange(10)
     while True:
         model.partial_fit(inputs, labels, classes=classes)
-        yield EXAMPLES
+        yield SKLEARN_EXAMPLES
 
 
 if __name__ == "__main__":

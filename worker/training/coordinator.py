@@ -162,9 +162,10 @@ class Coordinator:
                 if number in job.open:
                     self._give(job, shard, worker, whole=True)
                 return
-            result = _result(answer, body, worker, len(job.state))
+            took_s = self._loop.now - began
+            result = _result(answer, body, worker, len(job.state), took_s)
             if isinstance(result, ShardResult):
-                self._took_s[job.model.id] = self._loop.now - began
+                self._took_s[job.model.id] = took_s
                 job.computed(round_, number, result)
             else:
                 self._not_computed(job, shard, worker, result)
@@ -207,7 +208,7 @@ class Coordinator:
 
 
 def _result(
-    answer: dict[str, Any] | MinkaError, body: bytes, worker: str, state_bytes: int
+    answer: dict[str, Any] | MinkaError, body: bytes, worker: str, state_bytes: int, took_s: float
 ) -> ShardResult | MinkaError:
     """What the job is told of an answer, which came from another machine; or what is wrong with it."""
     if isinstance(answer, MinkaError):
@@ -218,4 +219,4 @@ def _result(
         return violation
     if len(body) != state_bytes:
         return ProtocolViolation(f"{worker} answered a shard with {len(body)} bytes, not {state_bytes}.")
-    return ShardResult(body, told.loss, worker)
+    return ShardResult(body, told.loss, worker, told.seconds, max(0.0, took_s - told.seconds))

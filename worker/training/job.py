@@ -65,6 +65,9 @@ class ShardResult:
     state: bytes
     loss: float
     worker: str
+    computing_s: float = 0.0
+    travelling_s: float = 0.0
+    """From the moment it was given until its answer was here, without the computing."""
 
 
 @dataclass(slots=True)
@@ -104,7 +107,10 @@ class Job:
         self.work: dict[str, int] = {}
         """Worker id -> shards that it has computed, for people to see."""
         self.live: dict[str, Any] = {}
-        """The newest loss, accuracy and rate, ahead of the log."""
+        """The newest loss, accuracy and rate, ahead of the log; and where the time of a round goes."""
+        self.computing_s = self.travelling_s = 0.0
+        """Of the slowest shard in each round of this term, together."""
+        self._rounds_before = model.round
         self._cluster = cluster
         self._dataset_path = ""
         self._results: dict[int, ShardResult] = {}
@@ -262,6 +268,8 @@ class Job:
         results = [self._results[number] for number in sorted(self._results)]
         self._results.clear()
         loss = sum(result.loss for result in results) / len(results)
+        self.computing_s += max(result.computing_s for result in results)
+        self.travelling_s += max(result.travelling_s for result in results)
         states = [result.state for result in results]
         average(
             self._compute, states, lambda state, digest: self._round_done(loss, state, digest), self._holds
@@ -277,6 +285,8 @@ class Job:
             "loss": loss,
             "test_accuracy": self.live.get("test_accuracy", self.model.test_accuracy),
             "images_per_second": self._images_done() / max(self.seconds, 1e-9),
+            "computing_s": self.computing_s / (self.round - self._rounds_before),
+            "travelling_s": self.travelling_s / (self.round - self._rounds_before),
         }
         if self._evaluates_after(self.round):
             self._evaluate(row, state)

@@ -55,18 +55,26 @@ class Defaults:
     momentum: float
     warmup: float
     """The part of all steps during which the learning rate rises; it falls in a straight line to 0 afterwards."""
+    shortening: int
+    """Rounds of K > 2 shards have (2 / K)^shortening times the steps: the more shards, the less may they part."""
 
 
-DENSE = Defaults(epochs=5, batch=64, lr=0.07, outer_lr=1.3, optimiser="sgd", momentum=0.9, warmup=0.2)
+DENSE = Defaults(
+    epochs=5, batch=64, lr=0.07, outer_lr=1.3, optimiser="sgd", momentum=0.9, warmup=0.2, shortening=2
+)
 CONVOLUTIONAL = Defaults(
-    epochs=3, batch=64, lr=0.1, outer_lr=1.0, optimiser="nesterov", momentum=0.9, warmup=0.3
+    epochs=3, batch=64, lr=0.1, outer_lr=1.0, optimiser="nesterov", momentum=0.9, warmup=0.3, shortening=1
 )
 ADAM_LR = 0.002
 """Adam's steps do not grow with the gradient: one peak rate suits most networks."""
 FEW_SHARDS = 4
-"""Up to so many, the learning rate grows with the shards; with more of them batches are halved instead."""
-ROUND_PRODUCTS = 975_000_000
-"""Multiplications in one shard's round, forward; about 60 to 150 ms of work on one core."""
+"""With more of them batches are halved."""
+RATE_SHARDS = 8
+"""Up to so many, the learning rate grows with the shards."""
+ROUND_PRODUCTS = 1_950_000_000
+"""Multiplications in the round of one shard or two, forward; about 110 to 300 ms of work on one core."""
+LEAST_STEPS = 15
+"""Of a round that nobody has given a length; shorter ones are not worth their averages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +167,7 @@ def fit_to_data(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> dict[st
     if spec["thickness"] and prepared["normalise"] != "ink":
         raise Refused("only drawn signs can be made thicker.", "Leave out --thickness.")
     _check_size(fitted, parts)
-    steps = max(1, round(ROUND_PRODUCTS / (batch * blueprint.products(parts, shape))))
+    steps = steps_for(defaults_for(parts), shards, batch, blueprint.products(parts, shape))
     return {"steps_per_round": min(steps, steps_per_epoch(fitted, examples))} | fitted
 
 
@@ -200,12 +208,19 @@ def defaults_for(parts: tuple[blueprint.Part, ...]) -> Defaults:
 
 def learning_rate_for(rate: float, defaults: Defaults, shards: int, batch: int) -> float:
     """Peak learning rate: the less noise is left in a step, by averaging or by a larger batch, the larger it may be."""
-    return rate * math.sqrt(min(shards, FEW_SHARDS) * batch / defaults.batch)
+    return rate * math.sqrt(min(shards, RATE_SHARDS) * batch / defaults.batch)
 
 
 def batch_for(defaults: Defaults, shards: int) -> int:
     """Examples in one step of a shard: with many shards each makes few steps, so that they must be smaller."""
     return defaults.batch if shards <= FEW_SHARDS else defaults.batch // 2
+
+
+def steps_for(defaults: Defaults, shards: int, batch: int, products: int) -> int:
+    """Steps of a round; `products` are the multiplications of one example, forward. How this was tuned: docs/training.md."""
+    alone = ROUND_PRODUCTS / (max(batch, defaults.batch) * products)
+    together = alone * min(1.0, 2 / shards) ** defaults.shortening
+    return max(1, round(min(alone, max(together, LEAST_STEPS))))
 
 
 def steps_per_epoch(spec: Mapping[str, Any], examples: int) -> int:

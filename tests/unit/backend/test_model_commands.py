@@ -4,11 +4,13 @@ import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from backend.cli.progress import ProgressLine
+from backend.cli.train import suggested_steps
 from shared.errors import Refused
 from tests.unit.backend.conftest import Ran, failed
 from tests.unit.backend.fake_cluster import Asked, FakeCluster, HangUp, Reply
@@ -249,6 +251,41 @@ def test_models_and_show_and_cancel(minka: Minka, data_set: list[str], cluster: 
     assert "97.50 % of 1,000 (test.npz, " in shown
     assert minka("cancel", model, "--json").document == {"model": model, "status": "cancelled"}
     failed(minka("show", "m0"), 1, "No model m0", "minka models")
+
+
+@pytest.mark.parametrize(
+    ("computing_s", "travelling_s", "steps"),
+    [(0.9, 0.05, None), (0.9, 0.1, None), (0.9, 0.2, 201), (0.09, 0.9, 9_001), (0.0, 0.01, 9_001)],
+)
+def test_longer_rounds_are_suggested_where_the_way_of_the_states_takes_long(
+    computing_s: float, travelling_s: float, steps: int | None
+) -> None:
+    row: dict[str, Any] = {"round": 9, "spec": {"steps_per_round": 100}}
+    row |= {"computing_s": computing_s, "travelling_s": travelling_s}
+    found = suggested_steps(row)
+    assert (found is None) == (steps is None)
+    assert suggested_steps(row | {"round": 2}) is None
+    if found is not None and steps is not None:
+        assert steps - 1 <= found <= steps
+        longer_s = max(computing_s, 1e-3) * found / 100
+        assert travelling_s / (longer_s + travelling_s) == pytest.approx(0.1, rel=0.01)
+
+
+def test_who_waits_for_a_training_over_slow_links_is_told_what_would_help(
+    minka: Minka, data_set: list[str], cluster: FakeCluster
+) -> None:
+    def slow(asked: Asked) -> Reply:
+        row = cluster.models[asked.request.model]
+        spec = {**row["spec"], "steps_per_round": 100}
+        live = {"status": "training", "round": 9, "computing_s": 0.1, "travelling_s": 0.3}
+        return {"model": {**row, **live, "spec": spec}}, b""
+
+    cluster.on("model", slow)
+    told = minka("train", *data_set)
+    assert told.code == 0
+    assert "75 % of each round" in told.err
+    assert "--steps-per-round 2700" in told.err
+    assert "steps-per-round" not in minka("train", *data_set).err
 
 
 def test_an_audit_says_what_was_computed_again_and_whether_the_bits_are_the_same(

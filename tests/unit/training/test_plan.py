@@ -92,10 +92,29 @@ def test_a_round_is_at_most_an_epoch_unless_its_length_was_given() -> None:
     spec = plan.resolve({"batch": 50, "shards": 2}, cores=2)
     assert plan.fit_to_data(spec, FACTS)["steps_per_round"] == 10
     many = FACTS | {"examples": 60_000, "labels": list("0123456789")}
-    assert plan.fit_to_data(plan.resolve({}, cores=2), many)["steps_per_round"] == 150
-    assert plan.fit_to_data(plan.resolve({"arch": "cnn"}, cores=2), many)["steps_per_round"] == 29
+    assert plan.fit_to_data(plan.resolve({}, cores=2), many)["steps_per_round"] == 300
+    assert plan.fit_to_data(plan.resolve({"arch": "cnn"}, cores=2), many)["steps_per_round"] == 57
     given = plan.resolve({"batch": 50, "shards": 2, "steps_per_round": 999}, cores=2)
     assert plan.fit_to_data(given, FACTS)["steps_per_round"] == 999
+
+
+@pytest.mark.parametrize(
+    ("arch", "steps"), [("mlp", [300, 300, 133, 75, 19, 15, 15]), ("cnn", [57, 57, 38, 29, 15, 15, 15])]
+)
+def test_the_more_shards_the_shorter_is_a_round(arch: str, steps: list[int]) -> None:
+    many = FACTS | {"examples": 600_000, "labels": list("0123456789")}
+    found = [
+        plan.fit_to_data(plan.resolve({"arch": arch}, cores), many)["steps_per_round"]
+        for cores in (1, 2, 3, 4, 8, 16, 64)
+    ]
+    assert found == steps
+
+
+def test_a_large_network_has_rounds_of_few_steps_with_any_number_of_shards() -> None:
+    large = {"arch": "conv 64 5x5, pool 2, conv 128 5x5, dense"}
+    many = FACTS | {"examples": 60_000, "labels": list("0123456789")}
+    found = {plan.fit_to_data(plan.resolve(large, cores), many)["steps_per_round"] for cores in (1, 2, 8, 64)}
+    assert found == {2}
 
 
 def test_a_model_that_does_not_fit_a_frame_is_refused() -> None:

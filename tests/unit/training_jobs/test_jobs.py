@@ -60,6 +60,22 @@ def test_several_jobs_share_the_places(workshop: FakeWorkshop) -> None:
         right(workshop, model)
 
 
+def test_a_job_tells_where_the_time_of_its_rounds_goes(workshop: FakeWorkshop) -> None:
+    """The fake workers say that a shard takes them 0.1 s; here the answer comes 0.3 s after it was given."""
+    model = workshop.create(epochs=100)
+    workshop.coordinator.assign()
+    for _ in range(12):
+        workshop.loop.advance(0.3)
+        for order in workshop.open_orders():
+            workshop.answer(order)
+        workshop.loop.settle()
+        workshop.coordinator.assign()
+    live = workshop.coordinator.jobs[model.id].live
+    assert live["round"] > 3
+    assert live["computing_s"] == pytest.approx(0.1)
+    assert live["travelling_s"] == pytest.approx(0.2, abs=0.01)
+
+
 def test_jobs_make_rounds_at_the_same_pace(workshop: FakeWorkshop) -> None:
     models = [
         workshop.create(seed=seed, shards=shards, epochs=1_000) for seed, shards in enumerate((4, 4, 4))
