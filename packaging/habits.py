@@ -19,6 +19,7 @@ BENCHES: Mapping[str, tuple[str, ...]] = {
     "monitor": ("test",),
     "serving": ("test", "bench"),
     "soak": ("test",),
+    "links": ("test",),
     "training": ("test", "bench"),
 }
 """What each installs."""

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 
 from backend.client import ClusterClient
 from backend.transfers import upload
-from shared.messages import ShowModel, Train, TrainSpec
+from shared.messages import Cancel, ShowModel, Train, TrainSpec
 from tests.bench.rivals import EXAMPLES, TEXTS, made_up
 from tests.live.cluster import LiveCluster, wait_for
 from worker.training.dataset import SourceFile, prepare
@@ -38,6 +39,9 @@ ROLES = {
     "test_outputs": "t10k-labels-idx1-ubyte.gz",
 }
 JOB_S = 600.0
+BUSY_TICKS = 50
+"""Hundredths of a second of CPU time by which a process is known to compute."""
+CANCEL = "cancel, seconds until the cores are free"
 RATIO = "seconds to PyTorch's best"
 TORCH_WAYS = [
     (processes, threads, layout)
@@ -83,7 +87,7 @@ def throughput(rounds: int, seconds: float) -> dict[str, Any]:
         LiveCluster(Path(folder), 1, CORES) as cluster,
         cluster.client() as client,
     ):
-        files = _upload_made_up(client)
+        files = upload_made_up(client)
         for _ in range(rounds):
             for arch in TEXTS:
                 measure(f"{arch} minka 1 process", 1, who="minka", arch=arch)
@@ -93,7 +97,9 @@ def throughput(rounds: int, seconds: float) -> dict[str, Any]:
                     name = f"{arch} torch {processes} x {threads} {layout}"
                     measure(name, processes, who="torch", arch=arch, threads=threads, layout=layout)
             measure("mlp sklearn", 1, who="sklearn")
+        cancel_s = statistics.median(_seconds_to_cancel(cluster, client, files) for _ in range(5))
     report: dict[str, Any] = {name: statistics.median(rates) for name, rates in found.items()}
+    report[CANCEL] = cancel_s
     for arch in TEXTS:
         torch = {name: rate for name, rate in report.items() if name.startswith(f"{arch} torch")}
         best = max(rate for name, rate in torch.items() if not name.endswith("CPU time"))
@@ -104,6 +110,35 @@ def throughput(rounds: int, seconds: float) -> dict[str, Any]:
         report[f"{arch}: one process to PyTorch's best, of CPU time"] = one / best_of_cpu
         report[f"{arch}: worker to two side by side"] = worker / report[f"{arch} minka 2 processes"]
     return report
+
+
+def _seconds_to_cancel(cluster: LiveCluster, client: ClusterClient, files: dict[str, int]) -> float:
+    """From the request until the processes that compute an endless round are gone."""
+    wanted = TrainSpec(**files, arch=TEXTS["cnn"], epochs=10_000, shards=CORES, steps_per_round=1_000_000)
+    model = str(client.command(lambda ticket: Train(ticket, wanted)).header["model"])
+
+    node = cluster.processes["w1"].pid
+    idle = {child: _cpu_ticks(child) for child in _trainers(node)}
+    wait_for(
+        "all trainers compute", lambda: all(_cpu_ticks(child) > idle[child] + BUSY_TICKS for child in idle)
+    )
+    began = time.perf_counter()
+    client.command(lambda ticket: Cancel(ticket, model))
+    wait_for("the cores are free", lambda: not idle.keys() & _trainers(node))
+    return time.perf_counter() - began
+
+
+def _trainers(node: int) -> set[int]:
+    """The process ids of this node's trainers, as Linux tells them."""
+    children = Path(f"/proc/{node}/task/{node}/children").read_text().split()
+    lines = {int(child): Path(f"/proc/{child}/cmdline") for child in children}
+    return {child for child, line in lines.items() if b"worker.training.trainer" in line.read_bytes()}
+
+
+def _cpu_ticks(process: int) -> int:
+    """CPU time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def side_by_side(processes: int, asked: dict[str, Any]) -> tuple[float, float]:
@@ -138,7 +173,7 @@ def _rival(environment: dict[str, str], asked: dict[str, Any]) -> "subprocess.Po
     return process
 
 
-def _upload_made_up(client: ClusterClient) -> dict[str, int]:
+def upload_made_up(client: ClusterClient) -> dict[str, int]:
     images, labels = made_up()
     files = {}
     with tempfile.TemporaryDirectory(prefix="minka-bench-") as folder:
