@@ -82,8 +82,7 @@ class MinkaClient:
     ) -> None:
         """Opens its session, and makes the bytes of its first `prepared` requests: what they cost is not the cluster's."""
         self._op, self._meter, self._model = op, meter, model
-        self._body = next(digits()) if op == "predict" else os.urandom(VALUE_BYTES if op == "put" else 0)
-        self._digest = hashlib.sha256(self._body).hexdigest()
+        self._image = next(digits()) if op == "predict" else b""
         self._session = self._number = 0
         self._encoder, self._decoder = FrameEncoder(), FrameDecoder()
         self._socket = socket.create_connection(address)
@@ -128,19 +127,21 @@ class MinkaClient:
 
     def _request(self, number: int) -> bytes:
         header: dict[str, Any] = {"id": number, "op": "file", "file": "bench"}
+        body = self._image
         if self._op == "put":
+            body = os.urandom(VALUE_BYTES)  # what is there already would not be written again
             header = {
                 "id": number,
                 "op": "put",
                 "ticket": {"session": self._session, "sequence": number, "waiting_from": number},
                 "name": f"v{number}",
-                "digest": self._digest,
+                "digest": hashlib.sha256(body).hexdigest(),
                 "size_bytes": VALUE_BYTES,
             }
         if self._op == "predict":
             image = {"form": "array", "size_bytes": IMAGE_BYTES, "shape": [1, 28, 28]}
             header = {"id": number, "op": "predict", "model": self._model, "inputs": [image]}
-        return self._encoder.encode(Frame(FrameType.REQUEST, header, self._body))
+        return self._encoder.encode(Frame(FrameType.REQUEST, header, body))
 
     def _readable(self, _: int) -> None:
         data = self._socket.recv(65_536)
