@@ -1,4 +1,7 @@
-"""`/plain`: the essentials as tables, for browsers without JavaScript and tired phones. It loads itself anew."""
+"""`/plain`: the essentials as tables, for browsers without JavaScript and tired phones.
+
+It loads itself anew on wish only: whoever has it read out would begin again each time.
+"""
 
 import html
 import time
@@ -14,6 +17,8 @@ REFRESH_S = 5
 TEXTS = {
     "title": ("Monitor de {id}", "Monitor of {id}"),
     "full": ("Página completa", "Full page"),
+    "again": ("Actualizar cada {seconds} s", "Load again every {seconds} s"),
+    "still": ("Dejar de actualizar", "Stop loading again"),
     "starting": ("El worker está arrancando.", "The worker is starting."),
     "cluster": ("Clúster, como lo ve este worker", "Cluster, as this worker sees it"),
     "files": ("Archivos: {all}, los últimos {shown}", "Files: {all}, the last {shown}"),
@@ -55,7 +60,10 @@ def plain_page(view: View, request: Request) -> Response:
         return TEXTS[key][0 if spanish else 1].format(**values)
 
     title = t("title", id=status.get("id", "…"))
-    parts = [f"<h1>{html.escape(title)}</h1>", f'<p><a href="/">{t("full")}</a></p>']
+    again = request.head.query.get("again") == "yes"
+    other = ("/plain", t("still")) if again else ("/plain?again=yes", t("again", seconds=REFRESH_S))
+    links = f'<p><a href="/">{t("full")}</a> · <a href="{other[0]}">{other[1]}</a></p>'
+    parts = [f"<h1>{html.escape(title)}</h1>", links]
     if status:
         workers = [status, *status["peers"]]
         heads = ("worker", "role", "term", "committed", "applied", "state", "same")
@@ -64,10 +72,11 @@ def plain_page(view: View, request: Request) -> Response:
     else:
         parts.append(f"<p>{t('starting')}</p>")
     body = "".join(parts)
+    refresh = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if again else ""
     return text_response(
         f'<!doctype html><html lang="{"es" if spanish else "en"}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><meta http-equiv="refresh" content="{REFRESH_S}">'
+        f'<meta name="color-scheme" content="light dark">{refresh}'
         f'<title>{html.escape(title)}</title><link rel="stylesheet" href="/common/theme.css">'
         '<link rel="stylesheet" href="/common/dark.css" media="(prefers-color-scheme: dark)">'
         f'<link rel="stylesheet" href="/plain.css"></head><body><main>{body}</main></body></html>',

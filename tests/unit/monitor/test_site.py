@@ -200,6 +200,8 @@ def test_the_plain_page_needs_no_script_and_writes_everything_as_text(monitor: M
     assert "1,234" in page
     assert 'lang="en"' in page
     assert 'href="/common/dark.css" media="(prefers-color-scheme: dark)"' in page
+    assert "refresh" not in page
+    assert 'http-equiv="refresh"' in monitor.ask("/plain?again=yes").body.decode()
     assert "Archivos" in monitor.ask("/plain", accept_language="es-AR,es;q=0.9").body.decode()
 
 
