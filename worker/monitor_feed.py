@@ -30,7 +30,9 @@ from worker.registry import commands
 from worker.registry.registry import Outcome, Registry
 from worker.registry.rows import Change
 
-TURN_S = 0.05
+TURN_S = 0.1
+SOON_S = 0.05
+"""What is applied is told so soon; the rest once a turn, for a node that nobody asks anything is to sleep."""
 STATUS_S = 1.0
 """A status is sent when it has changed, and so often in any case: its age tells whether the node lives."""
 PIECE_ROWS = 500
@@ -78,6 +80,7 @@ class MonitorFeed:
         """The newest change of each row, but for files that were named."""
         self._applied: deque[tuple[Entry, Outcome | None]] = deque()
         self._applied_rows = 0
+        self._telling = False
         self._told: dict[str, Any] = {}
         self._told_at = 0.0
         self._models: Iterator[str] = iter(())
@@ -94,6 +97,9 @@ class MonitorFeed:
         if self._child.connection is None:
             return
         self._applied.append((entry, outcome))
+        if not self._telling:
+            self._telling = True
+            self._loop.call_later(SOON_S, self._tell_applied)
         self._applied_rows += _weight(outcome)
         if self._applied_rows > PENDING_LIMIT:
             self._joined()
@@ -147,10 +153,19 @@ class MonitorFeed:
             self._send("status", status)
         self._send_vitals()
         # A file that was named since is told here or with the whole, never with neither.
-        while self._applied:
-            self._send("applied", {"rows": self._take_applied()})
+        self._send_applied()
         # A row that has moved since the whole was begun comes after it, and so wins.
         self._send_changes(self._take_whole() or self._take_changes())
+
+    def _tell_applied(self) -> None:
+        self._telling = False
+        connection = self._child.connection
+        if connection is not None and connection.waiting_bytes <= BEHIND_BYTES:
+            self._send_applied()
+
+    def _send_applied(self) -> None:
+        while self._applied:
+            self._send("applied", {"rows": self._take_applied()})
 
     def _send_vitals(self) -> None:
         if self._loop.now - self._vitals_at < STATUS_S and not self._busy:

@@ -117,6 +117,17 @@ def test_entries_and_records_follow(bench: Bench) -> None:
     assert second == [2, 1, "noop", 0, ""]
 
 
+def test_what_is_applied_is_told_before_the_turn_ends(bench: Bench) -> None:
+    monitor = bench.join()
+    bench.loop.advance(TURN_S)
+    bench.put(1)
+    assert not monitor.told("applied")
+    bench.loop.advance(monitor_feed.SOON_S)
+    assert [row[0] for notice in monitor.told("applied") for row in notice["rows"]] == [1]
+    bench.loop.advance(2 * TURN_S)
+    assert len(monitor.told("applied")) == 1
+
+
 def noted(index: int, first: int, count: int) -> tuple[Entry, Outcome]:
     """An entry that left so many records, from number `first` on."""
     rows = [
