@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from backend import predictions
 from backend.client import Answer, ClusterClient
+from backend.evaluation import evaluate_files, note
 from backend.transfers import upload
 from shared.datasets import load_inputs
 from shared.errors import MinkaError
-from shared.messages import Predict, PredictInput, Promote, Records, RollBack
+from shared.messages import Predict, PredictInput, Promote, Records, RollBack, ShowModel
 from tests.live.cluster import LiveCluster, wait_for
 from tests.live.conftest import SAMPLES
 from tests.live.test_snapshots import children_of
@@ -217,3 +220,25 @@ def test_every_prediction_is_a_record_on_every_worker(start_cluster: Start) -> N
     assert all(row["index"] == answer.header["index"] for row, answer in zip(rows, answers, strict=True))
     for id in cluster.ids:
         wait_for("the monitor shows them", lambda id=id: shown(cluster, id, 10) == rows)  # type: ignore[misc]
+
+
+def test_an_evaluation_is_kept_with_its_model_on_every_worker(start_cluster: Start) -> None:
+    cluster = start_cluster()
+    with cluster.client(name="ana@lab") as client:
+        row = finished(client, train(client, **SPEC))
+        files = [SAMPLES / f"mnist-test-{kind}.idx.gz" for kind in ("images", "labels")]
+        receipt, found = evaluate_files(client, "digits@1", *files, worst=5)
+        index = note(client, receipt["model"], files[0].name, found)
+        kept = client.call(ShowModel(row["id"])).header["model"]["evaluation"]
+        (record,) = client.call(Records(tail=1)).header["records"]
+    assert found.accuracy == pytest.approx(row["test_accuracy"], abs=0.002)
+    assert (record["kind"], record["client"], record["index"]) == ("evaluate", "ana@lab", index)
+    assert (kept["accuracy"], kept["images"], kept["index"]) == (found.accuracy, 1_000, index)
+    assert (kept["confusion"], kept["worst"]) == (found.confusion.tolist(), found.worst)
+    for id in cluster.ids:
+        wait_for("the monitor shows it", lambda id=id: shown_evaluation(cluster, id) == kept)  # type: ignore[misc]
+
+
+def shown_evaluation(cluster: LiveCluster, id: str) -> dict[str, Any] | None:
+    (model,) = cluster.monitor(id, "/api/models")["models"]
+    return model["evaluation"] and dict(model["evaluation"])
