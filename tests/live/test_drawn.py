@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.bench.drawn import WAYS, measure
 from tests.live.cluster import LiveCluster
 
 
+@pytest.mark.timeout(900)
 def test_digits_are_read_however_they_are_drawn(start_cluster: Callable[..., LiveCluster]) -> None:
     found = measure(start_cluster(size=1, cores=2))
     assert found.keys() == WAYS.keys()

@@ -59,14 +59,14 @@ def train(client: ClusterClient, **spec: Any) -> str:
     return str(client.command(lambda ticket: Train(ticket, wanted)).header["model"])
 
 
-def finished(client: ClusterClient, model: str) -> dict[str, Any]:
+def finished(client: ClusterClient, model: str, deadline_s: float = 120) -> dict[str, Any]:
     """The model's row once its job has ended."""
 
     def look() -> dict[str, Any] | None:
         row: dict[str, Any] = client.call(ShowModel(model)).header["model"]
         return row if row["status"] not in ("queued", "training") else None
 
-    return wait_for(f"{model} ends", look, 120)
+    return wait_for(f"{model} ends", look, deadline_s)
 
 
 @pytest.fixture(scope="module")
