@@ -17,15 +17,28 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.browser.fake_node import FakeNode, Story
+from tests.browser.waiting import until
 
 PASSWORD = "quipu"
 GET = b"GET /api/status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
+def begun(node: FakeNode) -> None:
+    """The monitor has been told of a cluster, and knows who leads it."""
+    Story(node).begin()
+
+    def leads() -> bool:
+        with connect(node) as sock:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            return sock.recv(12) == b"HTTP/1.1 200"
+
+    until(leads, 60)
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeNode]:
     with FakeNode(tmp_path_factory.mktemp("node") / "records") as started:
-        Story(started).begin()
+        begun(started)
         yield started
 
 
@@ -124,7 +137,7 @@ def test_metrics_are_read_by_prometheus_s_own_parser(curl: Curl) -> None:
 
 def test_a_password_is_asked_for(curl: Curl, tmp_path: Path) -> None:
     with FakeNode(tmp_path / "records", password=PASSWORD) as guarded:
-        Story(guarded).begin()
+        begun(guarded)
         status, headers, _ = curl("/api/status", address=guarded.address)
         assert (status, headers["www-authenticate"]) == (401, 'Basic realm="Minka", charset="UTF-8"')
         assert curl("/api/status", "--user", "ana:wrong", address=guarded.address)[0] == 401
