@@ -71,6 +71,18 @@ def test_what_comes_together_and_what_waits_travels_in_one_command(bench: Bench)
     assert [summaries for summaries, _ in bench.proposed] == [["a", "b"], ["c", "d"]]
 
 
+def test_a_batch_that_is_late_holds_up_the_next_ones_for_a_while_and_not_for_ever(bench: Bench) -> None:
+    names = [f"n{number}" for number in range(journal.BATCHES_AT_ONCE + 1)]
+    for name in names:
+        bench.note(name)
+        bench.loop.advance(journal.GATHER_S)
+    assert [summaries for summaries, _ in bench.proposed] == [[name] for name in names[:-1]]
+    bench.proposed[2][1]({"index": 9})
+    bench.loop.settle()
+    assert bench.heard == [("n2", Place(9, True))]
+    assert bench.proposed[-1][0] == names[-1:]
+
+
 def test_a_follower_hands_its_notes_to_the_leader(bench: Bench) -> None:
     bench.follow("w2")
     leader = bench.links.connect("w2")
