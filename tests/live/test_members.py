@@ -1,6 +1,7 @@
 """Workers that come and go while the cluster serves, and disks that come back empty."""
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -146,7 +147,7 @@ def test_a_damaged_log_is_laid_aside_and_made_new(start_cluster: Start) -> None:
     cluster = start_cluster()
     with cluster.client() as client:
         for number in range(20):
-            upload(client, bytes(5_000), f"file {number}", no_progress)
+            upload(client, os.urandom(5_000), f"file {number}", no_progress)
         damaged = next(id for id in cluster.ids if id != cluster.leader())
         cluster.terminate(damaged)
         (segment,) = (cluster.directory / damaged / "log").glob("*.log")

@@ -34,8 +34,11 @@ def test_monitors_of_all_workers_show_the_same_files_and_records(
             assert answer.status == 200
         with urllib.request.urlopen(f"http://127.0.0.1:{cluster.monitors[id]}/", timeout=5) as answer:
             assert b"<html" in answer.read().lower()
-    digests = {cluster.monitor(id, "/api/status")["state_digest"] for id in cluster.ids}
-    assert len(digests) == 1
+
+    def states() -> set[str]:
+        return {cluster.monitor(id, "/api/status")["state_digest"] for id in cluster.ids}
+
+    wait_for("all show one state", lambda: len(states()) == 1)
 
 
 def test_a_monitor_that_dies_comes_back_with_everything(start_cluster: Callable[..., LiveCluster]) -> None:

@@ -206,6 +206,14 @@ class Invariants:
         self.sim.note(f"{server.id} finds damage at {error.offset}")
         demand(server.id in self.sim.nemesis.damaged, f"{server.id} takes a torn write for damage: {error}")
 
+    def found_damaged_entry(self, server: "Server", index: int) -> None:
+        """As `found_damage`, of an entry that was to be read."""
+        self.sim.note(f"{server.id} finds damage in entry {index}")
+        demand(
+            server.id in self.sim.nemesis.damaged,
+            f"{server.id} cannot read entry {index}, which nobody damaged",
+        )
+
     def recovered(self, server: "Server") -> None:
         """What was promised is there again, after any crash; damage is never cut off silently."""
         log, promised = server.log, server.promised_terms

@@ -30,6 +30,7 @@ from worker.snapshots import newest_state
 from worker.storage.disk import Corrupt, DiskFailed, DiskFull
 from worker.storage.identity import establish, open_identity
 from worker.storage.log import EntryLog
+from worker.storage.mending import mend_entry
 from worker.storage.reserve import Reserve
 from worker.storage.segment import BATCH_BYTES
 from worker.storage.snapshots import SnapshotStore
@@ -76,6 +77,7 @@ class Server:
         self.slowness = 1.0
         self._armed_at = float("inf")
         self._arming = 0
+        self._mending: set[int] = set()
 
     def __repr__(self) -> str:
         state = "corrupt" if self.corrupt else "up" if self.up else "down"
@@ -120,6 +122,7 @@ class Server:
         assert not self.corrupt
         self.life += 1
         self.backlog.clear()
+        self._mending.clear()
         self.paused = False
         try:
             self._open()
@@ -140,6 +143,7 @@ class Server:
     def _open(self) -> None:
         identity = open_identity(self.disk, DATA, self.id, CLUSTER)
         self.log = EntryLog.open(self.disk, LOG, identity, cache_bytes=self.sim.log_cache_bytes)
+        self.log.is_damaged = self._mend_later
         establish(self.disk, DATA, identity)
         self.reserve = Reserve(self.disk, DATA, RESERVE_BYTES)
         self.reserve.restore()
@@ -164,6 +168,35 @@ class Server:
             snapshots=store,
         )
         self.driver = Driver(core, self.log, self.registry, self, lacks)
+
+    def _mend_later(self, index: int) -> None:
+        """An old entry cannot be read to send it: as `worker.repairs`, write it anew when another worker gives it."""
+        if index <= self.registry.applied_index and index not in self._mending:
+            self.sim.invariants.found_damaged_entry(self, index)
+            self._mending.add(index)
+            self.later(self.write_s(), self._mend, index)
+
+    def _mend(self, index: int) -> None:
+        self._mending.discard(index)
+        if not self.log.first_index() <= index <= self.registry.applied_index:
+            return
+        (place,) = places = self.log.pin(index, 0)
+        try:
+            for other in self.sim.up():
+                if other is self or other.paused or (self.id, other.id) in self.sim.network.cuts:
+                    continue
+                if not other.log.first_index() <= index <= other.log.last_index():
+                    continue
+                entry = other.log.entries(index, index + 1, 0)[0]
+                if entry.term == place.term:
+                    mend_entry(self.disk, place, entry)
+                    self.note(f"has entry {index} again, from {other.id}")
+                    break
+        except (Corrupt, DiskFailed, DiskFull):
+            pass  # it is asked for again when it is needed again
+        finally:
+            self.log.unpin(places)
+        self.act(_nothing)
 
     def end(self, why: str) -> None:
         """The process ends by itself; what it had not synced stays in the system's memory, or goes."""

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Sequence
 
 from worker.raft.entries import Entry
-from worker.raft.errors import Unreadable
 from worker.raft.storage import LogStorage
 
 ENTRY_OVERHEAD_BYTES = 64
@@ -180,14 +179,14 @@ class Log:
         return True
 
     def hand_committed(self, max_bytes: int, max_entries: int) -> tuple[Entry, ...]:
-        """The next committed and durable entries, once all that was handed out before has been applied."""
+        """The next committed and durable entries, once all that was handed out before has been applied.
+
+        One that cannot be read ends this server (`Unreadable`): nobody else may have it any more, but for a snapshot.
+        """
         high = min(self.commit, self.durable) + 1
         if self.applied < self.applying or high <= self.applying + 1:
             return ()
-        try:
-            entries = tuple(self.slice(self.applying + 1, high, max_bytes, max_entries))
-        except Unreadable:
-            return ()
+        entries = tuple(self.slice(self.applying + 1, high, max_bytes, max_entries))
         if entries:
             self.applying = entries[-1].index
         return entries
