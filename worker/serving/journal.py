@@ -78,7 +78,7 @@ class Journal:
         self._many = False
         self._sent_at = -GATHER_S
         self._due: Timer | None = None
-        """When the next batch leaves; None when nothing waits, or it leaves at the end of this turn."""
+        """When the next batch leaves; None when nothing waits, or it leaves in the next turn."""
         self._leaving = False
 
     def add(self, notes: Notes, noted: Noted) -> None:
@@ -106,7 +106,9 @@ class Journal:
             self._due = self._node.loop.call_later(wait_s, self._send)
         else:
             self._leaving = True
-            self._node.loop.at_turns_end(self._send)
+            self._node.loop.post(
+                self._send
+            )  # with what this turn brings still, before the driver looks again
 
     def _send(self) -> None:
         self._leaving, self._due = False, None

@@ -7,6 +7,7 @@ import pytest
 
 from shared.errors import Busy, MinkaError, NoSpace, NotLeader, Unreachable
 from tests.unit.node.fakes import FakeLinks, FakeLoop
+from worker.loop import Loop
 from worker.serving import journal
 from worker.serving.journal import Journal, Notes, Place
 
@@ -14,8 +15,8 @@ from worker.serving.journal import Journal, Notes, Place
 class Bench:
     """A worker that leads, or follows `leader`."""
 
-    def __init__(self) -> None:
-        self.loop = FakeLoop()
+    def __init__(self, loop: Any = None) -> None:
+        self.loop = loop or FakeLoop()
         self.links = FakeLinks("w1")
         self.proposed: list[tuple[list[str], Any]] = []
         self.full: MinkaError | None = None
@@ -196,3 +197,25 @@ def test_a_leader_puts_the_notes_of_all_together(bench: Bench) -> None:
     assert bench.proposed[1][0] == ["b", "c", "d"]
     bench.proposed[1][1]({"index": 6})
     assert (heard, bench.heard) == ([Place(6, True)], [("a", Place(5, True)), ("d", Place(6, True))])
+
+
+def test_the_driver_looks_at_a_batch_at_once() -> None:
+    """What is proposed behind the driver's look would wait for whatever wakes the loop next."""
+    loop = Loop()
+    bench = Bench(loop)
+    late: list[str] = []
+
+    def give_up() -> None:
+        late.append("nothing woke the driver")
+        loop.stop()
+
+    def turn() -> None:
+        if bench.proposed:
+            loop.stop()
+
+    loop.post(lambda: bench.journal.add(Notes(("ana",), ("a",)), lambda _: None))
+    loop.call_later(5.0, give_up)
+    loop.run(turn)
+    loop.close()
+    assert [summaries for summaries, _ in bench.proposed] == [["a"]]
+    assert late == []
