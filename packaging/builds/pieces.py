@@ -16,6 +16,7 @@ VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8
 ICON = str(ROOT / "frontend" / "common" / "icon.png")
 
 EXCLUDED_MODULES = (
+    *("gevent", "jinja2", "markupsafe", "tornado", "uvloop"),
     *("tkinter", "gi", "PyQt5", "PyQt6", "PySide2", "IPython", "PIL.ImageQt", "PIL.AvifImagePlugin"),
     *(
         "setuptools",
