@@ -33,6 +33,7 @@ from backend.local_state import (
     save_state,
 )
 from backend.processes import (
+    POLL_S,
     ProcessMark,
     available_cores,
     is_running,
@@ -316,7 +317,7 @@ def _wait_until_ready(data: Path, state: LocalState, timeout_s: float, report: R
                     f"The cluster was not ready within {timeout_s:g} s: {', '.join(missing)} did not take part.",
                     f"Look into {data / missing[0] / LOG_FILE}." if missing else "",
                 )
-            time.sleep(0.02)
+            time.sleep(POLL_S)
 
 
 def _last_words(log: Path) -> str:

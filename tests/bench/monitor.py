@@ -17,6 +17,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def freshness(cluster: LiveCluster, puts: int = 60) -> dict[str, float]:
             name = f"fresh-{number}"
             upload(client, name.encode(), name, lambda done, total: None)
             acknowledged = time.perf_counter()
-            late.append((wait_for(name, lambda name=name: seen.get(name)) - acknowledged) * 1000)  # type: ignore[misc]
+            late.append((wait_for(name, partial(seen.get, name)) - acknowledged) * 1000)
     late.sort()
     return {"p50_ms": late[len(late) // 2], "p99_ms": late[int(0.99 * len(late))], "max_ms": late[-1]}
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -66,13 +66,13 @@ def open_page(browser: Browser, bridge: Bridge) -> Iterator[Open]:
         name: str = "",
         size: tuple[int, int] = DESK,
         language: str = "en-US",
-        scheme: str = "light",
+        scheme: Literal["light", "dark"] = "light",
         **more: Any,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             locale=language,
-            color_scheme=scheme,  # type: ignore[arg-type]
+            color_scheme=scheme,
             reduced_motion="reduce",
             **more,
         )

@@ -44,7 +44,7 @@ def main() -> int:
                 viewport={"width": width, "height": height},
                 device_scale_factor=options.scale,
                 locale="es-PE" if options.language == "es" else "en-US",
-                color_scheme=scheme,  # type: ignore[arg-type]
+                color_scheme=scheme,
                 reduced_motion="reduce",
             )
             page = context.new_page()

@@ -5,13 +5,14 @@ import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backend.local_names import free_path
 from backend.transfers import Cancelled, add_example, download, fetch, upload
 from shared.errors import AccessDenied, MinkaError, NoSpace, Refused
-from shared.messages import Files, FindFile, Put, Remove, Verify
+from shared.messages import Files, FindFile, Put, Remove, Ticket, Verify
 from tests.live.cluster import LiveCluster, wait_for
 
 Start = Callable[..., LiveCluster]
@@ -175,7 +176,7 @@ def test_removed_files_give_their_room_back_soon_and_are_not_missed_at_a_start(s
     with cluster.client() as client:
         assert fetch(client, kept["digest"], kept["bytes"]) == random.Random(2).randbytes(1_000_000)
         verified = wait_for("equal files", lambda: equal_everywhere(client.call(Verify()).header, 3))
-        assert len(verified["files"]) == 2  # type: ignore[arg-type]
+        assert len(verified["files"]) == 2
         assert upload(client, small, "again", no_progress)["digest"] == gone[1]["digest"]
         assert fetch(client, gone[1]["digest"], 1_000_000) == small
 
@@ -201,7 +202,7 @@ def test_the_same_content_costs_its_bytes_once(start_cluster: Start) -> None:
         wait_for("a snapshot", lambda: all("snapshot at" in cluster.log(id) for id in cluster.ids))
         assert fetch(client, rows[1]["digest"], rows[1]["bytes"]) == small
         verified = wait_for("equal files", lambda: equal_everywhere(client.call(Verify()).header, 3))
-        assert len(verified["files"]) == 9 + 1 + 3 + 40  # type: ignore[arg-type]
+        assert len(verified["files"]) == 9 + 1 + 3 + 40
     for id in cluster.ids:
         cluster.kill(id)
     for id in cluster.ids:
@@ -260,10 +261,10 @@ def test_a_repeated_command_is_applied_once(start_cluster: Start) -> None:
     tickets = []
     with cluster.client() as client:
 
-        def put(ticket: object) -> Put:
+        def put(ticket: Ticket) -> Put:
             tickets.append(ticket)
             digest = hashlib.sha256(b"x").hexdigest()
-            return Put(ticket, "once", digest, 1)  # type: ignore[arg-type]
+            return Put(ticket, "once", digest, 1)
 
         first = client.command(put, b"x").header["file"]
         again = client.call(put(tickets[0]), b"x").header["file"]
@@ -312,7 +313,7 @@ def test_bytes_that_do_not_fit_their_digest_are_refused(start_cluster: Start) ->
         assert upload(client, b"good", "good", no_progress)["bytes"] == 4
 
 
-def equal_everywhere(verified: dict[str, object], workers: int) -> dict[str, object] | None:
+def equal_everywhere(verified: dict[str, Any], workers: int) -> dict[str, Any] | None:
     """`verified` if every file is whole on exactly so many workers, else None."""
     rows = verified["files"]
     assert isinstance(rows, list)

@@ -129,7 +129,7 @@ def test_killing_workers_under_load_costs_retries_and_no_error(start_cluster: St
         noted = Counter(row["client"] for row in rows if row["kind"] == "predict")
         assert all(noted[f"client-{number}"] >= count for number, count in asked.items())
     for id in cluster.ids:
-        wait_for("the monitor shows the last one", lambda id=id: last_shown(cluster, id) == rows[-1])  # type: ignore[misc]
+        wait_until_shown(cluster, id, rows[-1:])
     bodies = {(number, answer.body) for number, answer in load.answers}
     assert len(bodies) == len({number for number, _ in bodies}), "an image was answered in two ways"
 
@@ -191,13 +191,10 @@ def records(client: ClusterClient) -> list[dict[str, Any]]:
     return rows
 
 
-def last_shown(cluster: LiveCluster, id: str) -> dict[str, Any]:
-    """The last record that the monitor of worker `id` shows."""
-    return dict(shown(cluster, id, 1)[0])
-
-
-def shown(cluster: LiveCluster, id: str, tail: int) -> list[dict[str, Any]]:
-    return list(cluster.monitor(id, f"/api/records?tail={tail}")["records"])
+def wait_until_shown(cluster: LiveCluster, id: str, rows: list[dict[str, Any]]) -> None:
+    """Return when these are the last records that the monitor of worker `id` shows."""
+    path = f"/api/records?tail={len(rows)}"
+    wait_for(f"the monitor of {id} shows them", lambda: cluster.monitor(id, path)["records"] == rows)
 
 
 def test_every_prediction_is_a_record_on_every_worker(start_cluster: Start) -> None:
@@ -219,7 +216,7 @@ def test_every_prediction_is_a_record_on_every_worker(start_cluster: Start) -> N
     assert {(row["client"], row["kind"]) for row in rows} == {("ana@lab", "predict")}
     assert all(row["index"] == answer.header["index"] for row, answer in zip(rows, answers, strict=True))
     for id in cluster.ids:
-        wait_for("the monitor shows them", lambda id=id: shown(cluster, id, 10) == rows)  # type: ignore[misc]
+        wait_until_shown(cluster, id, rows)
 
 
 def test_an_evaluation_is_kept_with_its_model_on_every_worker(start_cluster: Start) -> None:
