@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from worker.node import Node
 
 ROW_S = 0.2
-LOOK_S = 0.05
-"""How often peers are told this worker's row in any case, and how soon one that has changed."""
+SOON_S = 0.05
+"""How often peers are told this worker's row in any case, and how soon when entries were applied."""
 JOBS_TOLD = 8
 SHARDS_TOLD = 64
 EVERY_ADDRESS = ("0.0.0.0", "::")
@@ -41,8 +41,7 @@ class Outlook:
         """Where browsers find the monitor, once it listens."""
         self._members: Membership | None = None
         self._reached: dict[str, bool] = {}
-        self._told: dict[str, Any] = {}
-        self._told_at = 0.0
+        self._telling = False
         self.pulse = Pulse(node.loop, node.links)
         self.feed = self._start_monitor(records_folder)
 
@@ -99,14 +98,16 @@ class Outlook:
     def tell(self) -> None:
         """Tell all peers this worker's row, now."""
         jobs = {"jobs": self._jobs()} if self._node.jobs else {}
-        self._told, self._told_at = self.own_row(), self._node.loop.now
-        self._node.links.tell(self._told | fields.encode(self.standing()) | jobs)
+        self._node.links.tell(self.own_row() | fields.encode(self.standing()) | jobs)
 
     def _tell_again(self) -> None:
-        if self._node.loop.now - self._told_at >= ROW_S - LOOK_S / 2 or self.own_row() != self._told:
-            self.tell()
+        self.tell()
         self._watch_peers()
-        self._node.loop.call_later(LOOK_S, self._tell_again)
+        self._node.loop.call_later(ROW_S, self._tell_again)
+
+    def _tell_applied(self) -> None:
+        self._telling = False
+        self.tell()
 
     # --- the monitor
 
@@ -211,7 +212,10 @@ class Outlook:
         self.tell()
 
     def applied(self, entry: Entry) -> None:
-        """A membership took effect."""
+        """An entry took effect: peers are told soon, and people of a new membership."""
+        if not self._telling:
+            self._telling = True
+            self._node.loop.call_later(SOON_S, self._tell_applied)
         if entry.kind is not EntryKind.MEMBERSHIP:
             return
         members = Membership.decode(entry.data)
